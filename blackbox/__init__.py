@@ -1,0 +1,1 @@
+"""Black-box and evolutionary optimization through one ask/tell interface."""
