@@ -35,7 +35,7 @@ class TrainingKernel:
         self._stored: Array | None = None
         if layout.smooth.size * self.n**2 <= _MAX_STORED:
             columns = self._smooth.T
-            self._stored = ((columns[:, :, None] - columns[:, None, :]) ** 2).reshape(len(columns), -1)
+            self._stored = ((columns[:, :, None] - columns[:, None, :]) ** 2).reshape(len(columns), self.n**2)
         self._differ = [(x[:, c][:, None] != x[:, c][None, :]) for c in layout.levels]
         self._state: tuple[Hyperparameters, Array, Array, list[tuple[Array, Array, Array]]] | None = None
 
@@ -59,9 +59,7 @@ class TrainingKernel:
         factors = []
         for j, c in enumerate(self.layout.switched):
             column = self._x[:, c]
-            factors.append(
-                conditional_factor(column, column, h.lengthscale[c], h.rho[j], self.layout.categorical[c])
-            )
+            factors.append(conditional_factor(column, column, h.lengthscale[c], h.rho[j], self.layout.categorical[c]))
             rest = rest * factors[-1][0]
         matrix: Array = value * rest
         self._state = h, matrix, slope * rest, factors

@@ -301,7 +301,10 @@ def fit(
     level = _noise_level(noise, known is not None, standard)
     scaled = None if known is None else known / standard.spread**2
     evidence = Evidence(points, standard(target), layout, prior, noise=level, variance=scaled)
-    starts = [evidence.location, np.where(np.arange(len(evidence.location)) < layout.dim, -1.0, 0.0) + evidence.location]
+    starts = [
+        evidence.location,
+        np.where(np.arange(len(evidence.location)) < layout.dim, -1.0, 0.0) + evidence.location,
+    ]
     if start is not None and start.mode is not None and len(start.mode.theta) == len(evidence.location):
         starts.append(start.mode.theta)
     mode = find_modes(evidence, np.stack(starts), evaluations=evaluations, at_most=1)[0]

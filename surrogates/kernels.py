@@ -22,9 +22,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Cross", "Hyperparameters", "Layout", "covariance"]
+__all__ = ["Array", "Cross", "Hyperparameters", "Index", "Layout", "Mask", "covariance"]
 
 Array: TypeAlias = NDArray[np.float64]
+Index: TypeAlias = NDArray[np.intp]
+Mask: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,9 @@ class Layout:
 
     categorical: tuple[bool, ...]
     conditional: tuple[bool, ...]
-    smooth: NDArray[np.intp] = field(init=False, compare=False)
-    levels: NDArray[np.intp] = field(init=False, compare=False)
-    switched: NDArray[np.intp] = field(init=False, compare=False)
+    smooth: Index = field(init=False, compare=False)
+    levels: Index = field(init=False, compare=False)
+    switched: Index = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         category, condition = np.array(self.categorical, bool), np.array(self.conditional, bool)
@@ -106,14 +108,16 @@ def matern(r: Array) -> tuple[Array, Array]:
 
 def squared_distance(a: Array, b: Array) -> Array:
     """Return squared Euclidean distances, shape (len(a), len(b))."""
-    r2 = a @ (-2.0 * b.T)
+    r2: Array = a @ (-2.0 * b.T)
     r2 += np.einsum("ij,ij->i", a, a)[:, None]
     r2 += np.einsum("ij,ij->i", b, b)
-    return np.maximum(r2, 0.0, out=r2)
+    np.maximum(r2, 0.0, out=r2)
+    return r2
 
 
 def _differ(a: Array, b: Array) -> Array:
-    return (a[:, None] != b[None, :]).astype(np.float64)
+    differ: Array = (a[:, None] != b[None, :]).astype(np.float64)
+    return differ
 
 
 def conditional_factor(

@@ -80,9 +80,7 @@ def factorise(matrix: Array, diagonal: Array | float, scale: float) -> tuple[Arr
     return None
 
 
-def inverse_factor(
-    matrix: Array, diagonal: Array | float, scale: float
-) -> tuple[Array, Array, float] | None:
+def inverse_factor(matrix: Array, diagonal: Array | float, scale: float) -> tuple[Array, Array, float] | None:
     """Return the lower Cholesky factor, its inverse, and the jitter; None where nothing helps."""
     found = factorise(matrix, diagonal, scale)
     if found is None:
@@ -178,7 +176,7 @@ def find_modes(
     Modes whose density is below exp(-window) of the best are left out.
     """
     points, values = minimise_in_box(
-        evidence.batch,
+        lambda thetas, _: evidence.batch(thetas),
         starts,
         evidence.low,
         evidence.high,

@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from blackbox.surrogates.kernels import Array
+from blackbox.surrogates.kernels import Array, Index, Mask
 
 __all__ = ["minimise_in_box"]
 
-BatchFunction: TypeAlias = Callable[[Array], tuple[Array, Array]]
+BatchFunction: TypeAlias = Callable[[Array, Index], tuple[Array, Array]]
 
 
 def minimise_in_box(
@@ -34,7 +34,7 @@ def minimise_in_box(
     Parameters
     ----------
     function : callable
-        Maps points of shape (p, d) to values (p,) and gradients (p, d).
+        Maps points of shape (p, d), and the starts (p,) that they belong to, to values (p,) and gradients (p, d).
     starts : array, shape (b, d)
     lower, upper : array, shape (d,)
     evaluations : int, default 40
@@ -54,7 +54,7 @@ def minimise_in_box(
     b, d = starts.shape
     x = np.clip(starts, lower, upper)
     with np.errstate(all="ignore"):
-        f, g = function(x)
+        f, g = function(x, np.arange(b))
     f, g = f.copy(), g.copy()
     inverse = np.broadcast_to(np.eye(d), (b, d, d)).copy()
     fresh = np.ones(b, bool)  # whether `inverse` is still a multiple of the identity
@@ -70,7 +70,7 @@ def minimise_in_box(
             break
         trial = np.clip(x[rows] + step[rows, None] * direction[rows], lower, upper)
         with np.errstate(all="ignore"):
-            value, slope = function(trial)
+            value, slope = function(trial, rows)
         move = trial - x[rows]
         expected = np.einsum("ij,ij->i", g[rows], move)
         finite = np.isfinite(value) & np.isfinite(slope).all(1)
@@ -94,11 +94,11 @@ def _projected(x: Array, g: Array, lower: Array, upper: Array) -> Array:
 
 
 def _aim(
-    rows: Array,
+    rows: Index,
     x: Array,
     g: Array,
     inverse: Array,
-    fresh: Array,
+    fresh: Mask,
     lower: Array,
     upper: Array,
     direction: Array,
@@ -121,9 +121,7 @@ def _aim(
     step[rows] = np.where(fresh[rows], np.minimum(1.0, first_step / length), 1.0)
 
 
-def _shorten(
-    rows: Array, value: Array, finite: Array, expected: Array, f: Array, step: Array, live: Array
-) -> None:
+def _shorten(rows: Index, value: Array, finite: Mask, expected: Array, f: Array, step: Array, live: Mask) -> None:
     """Shorten the steps of rows whose trial was not good enough, by a parabola where it is known."""
     with np.errstate(all="ignore"):
         ratio = -0.5 * expected / (value - f[rows] - expected)
@@ -132,7 +130,7 @@ def _shorten(
     live[rows[step[rows] < 1e-10]] = False
 
 
-def _update(rows: Array, s: Array, y: Array, inverse: Array, fresh: Array) -> None:
+def _update(rows: Index, s: Array, y: Array, inverse: Array, fresh: Mask) -> None:
     """Apply the BFGS update to the inverse Hessians of some rows, where the curvature is positive."""
     sy, yy = np.einsum("ij,ij->i", s, y), np.einsum("ij,ij->i", y, y)
     fit = sy > 1e-10 * np.sqrt(yy * np.einsum("ij,ij->i", s, s))

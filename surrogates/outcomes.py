@@ -66,7 +66,7 @@ class Warp:
 
     def inverse(self, warped: Array) -> Array:
         """Return the outcomes that have these warped values; the ceiling's range end where there is none."""
-        top = self((np.array([self.ceiling if np.isfinite(self.ceiling) else np.finfo(float).max / 1e3])))
+        top = self(np.array([self.ceiling if np.isfinite(self.ceiling) else np.finfo(float).max / 1e3]))
         z = inverse_yeo_johnson(np.minimum(warped, top[0]), self.power)
         return np.minimum(z * self.spread + self.centre, self.ceiling)
 
