@@ -396,9 +396,10 @@ class Optimizer:
         n_failed = int(outcome.failed.sum())
         self._n_failed += n_failed
         piece = Piece(ids, points, outcome, batch.origin == "external")
-        self._buffer.append(piece)
+        if self.capabilities.learns:
+            self._buffer.append(piece)
         if not self.capabilities.own_result and len(batch):
-            self._incumbent.add(Rows(piece.id_tensor, points, outcome.values, outcome.violations), outcome.failed)
+            self._incumbent.add(Rows(ids, points, outcome.values, outcome.violations), outcome.failed)
         return TellReport(ids, n_failed, self._n_told)
 
     def _external_points(self, batch: Batch) -> Any:
