@@ -13,10 +13,11 @@ __all__ = ["crowding_distance"]
 def crowding_distance(f: Tensor, rank: Tensor | None = None) -> Tensor:
     """Return the crowding distance of every row within its own front.
 
-    For each objective the rows of a front are put in order; a row gains the distance between its two neighbours
-    in units of the front's range, and the two ends gain +inf. An objective that is constant on a front tells
-    nothing and counts as 0, so the distance is 0 where all rows of a front are equal; the only row of a front has
-    +inf. Where several rows share an end, the first and the last of them by index are the ends.
+    For each objective the rows of a front are put in order; a row gains the distance between its two
+    neighbours in units of the front's range, and the two ends gain +inf. An objective that is constant on a
+    front tells nothing and counts as 0, so the distance is 0 where all rows of a front are equal; the only
+    row of a front has +inf. Where several rows share an end, the first and the last of them by index are the
+    ends.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
 """Peeling of non-dominated fronts with tensor operations only, on any device, in O(n) or O(block) memory.
 
 All functions work on rows in lexicographic order, where a row can be dominated by an earlier one only, and on
-distinct rows, where "no worse in every objective" is dominance. The engine is chosen by the number of objectives:
+distinct rows, where "no worse in every objective" is dominance. The engine is chosen by the number of
+objectives:
 
 - m = 2: one running minimum per front, O(n);
-- m = 3: the level method, O(n log n) per front. Every pair i < j of indices meets at exactly one level, that of
-  the highest bit in which the two differ, and there one running minimum over a block answers for all pairs;
-- m >= 4: counting. Dominators are counted once, in blocks of pairs that are not kept, and a front that leaves is
-  subtracted from the counts of the rows that stay: at most n^2 pairs whatever the number of fronts.
+- m = 3: the level method, O(n log n) per front. Every pair i < j of indices meets at exactly one level, that
+  of the highest bit in which they differ, and there one running minimum over a block answers for all pairs;
+- m >= 4: counting. Dominators are counted once, in blocks of pairs that are not kept, and a front that leaves
+  is subtracted from the counts of the rows that stay: at most n^2 pairs whatever the number of fronts.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def _peel_sweeping(columns: Tensor, alive: Tensor, copies: Tensor, stop: int) ->
 
 
 def _swept(last: Tensor) -> Tensor:
-    """Say which rows of a two-objective table are dominated by an earlier one; dead rows hold a large rank."""
+    """Say which rows of a two-objective table an earlier one dominates; dead rows hold a large rank."""
     dominated = torch.zeros_like(last, dtype=torch.bool)
     dominated[..., 1:] = last.cummin(-1).values[..., :-1] <= last[..., 1:]
     return dominated

@@ -1,7 +1,7 @@
 """NSGA-III: normalisation, association with reference directions, and niching in closed form.
 
-Tables are handled column by column: a caller that passes `columns.mT` of a contiguous tensor `columns` of shape
-(..., m, n) causes no copy.
+Tables are handled column by column: a caller that passes `columns.mT` of a contiguous tensor `columns` of
+shape (..., m, n) causes no copy.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def extreme_points(
     previous : Tensor, shape (..., m, m), optional
         Extreme points found before, which take part as well.
     tolerance : Tensor, shape (..., m), optional
-        Distances from the ideal below this count as 0, so that a row that is a shade nearer to an axis but far out
-        on it does not win.
+        Distances from the ideal below this count as 0, so that a row that is a shade nearer to an axis but
+        far out on it does not win.
 
     Returns
     -------
@@ -64,15 +64,13 @@ def extreme_points(
     return columns.gather(-1, row.unsqueeze(-2).expand(*row.shape[:-1], m, m)).mT
 
 
-def hyperplane_nadir(
-    extremes: Tensor, ideal: Tensor, worst_front: Tensor, worst_all: Tensor
-) -> Tensor:
+def hyperplane_nadir(extremes: Tensor, ideal: Tensor, worst_front: Tensor, worst_all: Tensor) -> Tensor:
     """Return the nadir point: where the hyperplane through the extreme points meets the axes.
 
     The hyperplane is used if the system is well posed: solvable with a relative residual below 1e-6 and with
     positive finite intercepts, and never reaches beyond the worst values of all rows. Otherwise, and where an
-    intercept is next to nothing, the worst values of the first front serve, then those of all rows, and a range
-    of 1 where even those are constant.
+    intercept is next to nothing, the worst values of the first front serve, then those of all rows, and a
+    range of 1 where even those are constant.
 
     Parameters
     ----------
@@ -113,8 +111,9 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
     directions : Tensor, shape (r, m)
         Not necessarily of unit length.
     divisions : int, optional
-        Says that `directions` is the lattice `das_dennis(m, divisions)`. With m <= 3 and more than 256 directions,
-        or more than 65,536 (see `associate_lattice`), it is searched locally, O(n m^2) instead of O(n r m).
+        Says that `directions` is the lattice `das_dennis(m, divisions)`. With m <= 3 and more than 256
+        directions, or more than 65,536 (see `associate_lattice`), it is searched locally, O(n m^2) instead of
+        O(n r m).
 
     Returns
     -------
@@ -131,13 +130,14 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
     lead, n = columns.shape[:-2], columns.shape[-1]
     columns = columns.reshape(-1, m, n)
     limit = _BLOCK_CPU if h.device.type == "cpu" else _BLOCK_ACCELERATOR
-    # The shapes of the products must not depend on the number of runs: their rounding may depend on the shape.
+    # The shapes of the products must not depend on the number of runs: their rounding may depend on the
+    # shape.
     rows = max(64, limit // r)
     nearest = []
     for start in range(0, n, rows):
         part = columns[..., start : start + rows].mT
         runs = max(1, limit // (r * part.shape[-2]))
-        pieces = [p @ unit.mT.expand(len(p), -1, -1) for p in part.split(runs)]
+        pieces = [p @ unit.mT.expand(len(p), -1, -1) for p in torch.split(part, runs)]
         nearest.append(torch.cat([piece.argmax(-1) for piece in pieces]))
     niche = torch.cat(nearest, dim=-1)
     chosen = unit.mT[:, niche].movedim(0, -2)
@@ -150,8 +150,8 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
 def associate_lattice(h: Tensor, divisions: int) -> tuple[Tensor, Tensor]:
     """Return what `associate` does for the directions `das_dennis(m, divisions)`, by local search.
 
-    The row is scaled to the simplex and rounded to the nearest lattice point by largest remainders; the best of
-    this point and its m (m - 1) neighbours, by the exact cosine, is taken. With m <= 3 that is the nearest
+    The row is scaled to the simplex and rounded to the nearest lattice point by largest remainders; the best
+    of this point and its m (m - 1) neighbours, by the exact cosine, is taken. With m <= 3 that is the nearest
     direction (checked against the full product); with more objectives, in about one row of a hundred to ten
     thousand, another direction is nearer by a trifle.
 
@@ -173,7 +173,7 @@ def associate_lattice(h: Tensor, divisions: int) -> tuple[Tensor, Tensor]:
     rows = max(64, limit // (m * m * max(1, runs)))
     if n <= rows:
         return _associate_lattice(g, divisions)
-    parts = [_associate_lattice(part, divisions) for part in g.split(rows, dim=-1)]
+    parts = [_associate_lattice(part, divisions) for part in torch.split(g, rows, dim=-1)]
     return torch.cat([part[0] for part in parts], dim=-1), torch.cat([part[1] for part in parts], dim=-1)
 
 
@@ -267,5 +267,6 @@ def niche_survivors(
     lead = torch.full_like(table, n).scatter_reduce(-1, home, lead, "amin").gather(-1, home)
     moved = torch.where(position == lead, 0, position + (position < lead))
     level = members + torch.where(members == 0, moved, position)
-    key = torch.where(candidate, level + shuffle[..., 1, :], torch.where(front < cutoff, front - n, torch.inf))
+    earlier = torch.where(front < cutoff, front - n, torch.inf)
+    key = torch.where(candidate, level + shuffle[..., 1, :], earlier)
     return order.gather(-1, key.argsort(dim=-1, stable=True)[..., :n_survivors])

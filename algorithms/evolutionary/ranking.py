@@ -28,9 +28,9 @@ def ranks(
 ) -> Tensor:
     """Return the front of every row: the length of the longest chain of rows that dominates it.
 
-    Row a dominates row b if it is no worse in every objective and better in one; equal rows share a front. With
-    constraints, feasible rows come first, then the infeasible by total violation, one front for each distinct
-    violation. Rows with a NaN, in the values or in the violation, form one last front.
+    Row a dominates row b if it is no worse in every objective and better in one; equal rows share a front.
+    With constraints, feasible rows come first, then the infeasible by total violation, one front for each
+    distinct violation. Rows with a NaN, in the values or in the violation, form one last front.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def ranks(
     violation : Tensor, shape (..., n), optional
         Total violation; a row is feasible where it is <= 0.
     method : {"auto", "compiled", "tensor"}
-        "compiled" is moocore, in C on the CPU, one run after the other; "tensor" is `dominance.peel`; "auto" is
-        the first on the CPU and the second elsewhere. Both give the same ranks.
+        "compiled" is moocore, in C on the CPU, one run after the other; "tensor" is `dominance.peel`; "auto"
+        is the first on the CPU and the second elsewhere. Both give the same ranks.
 
     Returns
     -------
@@ -52,8 +52,8 @@ def ranks(
     References
     ----------
     K. Deb, A. Pratap, S. Agarwal, T. Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II,
-    2002 (ranks, constrained dominance). M. Jensen, Reducing the run-time complexity of multiobjective EAs, 2003
-    (m = 2). The level method and the counting without storing are described in `dominance`.
+    2002 (ranks, constrained dominance). M. Jensen, Reducing the run-time complexity of multiobjective EAs,
+    2003 (m = 2). The level method and the counting without storing are described in `dominance`.
     """
     return ranks_and_cutoff(f, stop=stop, violation=violation, method=method)[0]
 
@@ -85,8 +85,8 @@ def finite_values(f: Tensor) -> Tensor:
     """Return the values with infinities and NaN replaced, for use in distances and normalisation.
 
     Within each run and objective, -inf becomes the smallest and +inf the largest finite value; so does every
-    entry of a row that holds a NaN. An objective without a finite value becomes 0. A table of finite values is
-    returned as it is, without a copy.
+    entry of a row that holds a NaN. An objective without a finite value becomes 0. A table of finite values
+    is returned as it is, without a copy.
 
     Parameters
     ----------

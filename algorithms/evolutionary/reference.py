@@ -10,9 +10,9 @@ from torch import Tensor
 __all__ = [
     "das_dennis",
     "das_dennis_size",
+    "largest_divisions",
     "lattice",
     "lattice_index",
-    "largest_divisions",
     "riesz_directions",
     "simplex_directions",
     "two_layers",

@@ -91,11 +91,16 @@ def survive_nsga3(
     worst_front = torch.where(first.unsqueeze(-2), columns, -torch.inf).amax(-1)
     worst_all = torch.where(stays, columns, -torch.inf).amax(-1)
     extremes = extreme_points(columns.mT, low, first, memory.extremes, tolerance=1e-3 * (worst_front - low))
+    if violation is not None:  # infeasible rows serve for the moment, but are not remembered
+        known = (violation <= 0).any(-1)[..., None, None]
+        memory = memory._replace(extremes=torch.where(known, extremes, memory.extremes))
+    else:
+        memory = memory._replace(extremes=extremes)
     nadir = hyperplane_nadir(extremes, low, worst_front, worst_all)
     h = (columns - low.unsqueeze(-1)) / (nadir - low).unsqueeze(-1)
     niche, distance = associate(h.clamp_(min=0.0).mT, directions, divisions=divisions)
     chosen = niche_survivors(rank, cutoff, niche, distance, n_survivors, len(directions), uniforms)
-    return chosen, rank.gather(-1, chosen), Normalization(ideal, extremes)
+    return chosen, rank.gather(-1, chosen), memory._replace(ideal=ideal)
 
 
 def survive_nsga2(
