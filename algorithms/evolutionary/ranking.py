@@ -142,7 +142,7 @@ def _compiled(f: Tensor, violation: Tensor | None) -> Tensor:
 
 def _compiled_run(table: NDArray[np.float64], total: NDArray[np.float64] | None) -> NDArray[np.int64]:
     """Rank one run with moocore; NaN and infeasible rows are taken out before."""
-    is_finite = math.isfinite(float(table.sum()))
+    is_finite = bool(np.isfinite(table).all())
     if total is None and is_finite:
         return _pareto_rank(table)
     invalid = np.isnan(table).any(1)

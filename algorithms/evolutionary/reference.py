@@ -219,7 +219,7 @@ def riesz_directions(
     if n <= m or m == 1:
         return axes[torch.arange(n, device=device) % m]
     draws = torch.rand(n - m, m, generator=generator, dtype=dtype, device=device)
-    points = -torch.log1p(-draws).clamp_min(1e-12)
+    points = (-torch.log1p(-draws)).clamp_min(1e-12)
     points = torch.cat([axes, points / points.sum(-1, keepdim=True)])
     spacing = n ** (-1.0 / (m - 1))
     for step in range(iterations):
