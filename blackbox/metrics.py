@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 Points: TypeAlias = Tensor | NDArray[np.floating] | Sequence[Sequence[float]]
+Vector: TypeAlias = Tensor | NDArray[np.floating] | Sequence[float]
 
 _BLOCK = 1 << 22
 _TREE_MAX_OBJECTIVES = 5
@@ -43,7 +44,7 @@ class Estimate(NamedTuple):
     standard_error: float
 
 
-def hypervolume(points: Points, reference: Sequence[float] | Tensor | NDArray[np.floating]) -> float:
+def hypervolume(points: Points, reference: Vector) -> float:
     """Return the volume that the points dominate below a reference point, exactly.
 
     Parameters
@@ -74,8 +75,7 @@ def hypervolume(points: Points, reference: Sequence[float] | Tensor | NDArray[np
     >>> hypervolume([[1.0, 3.0], [2.0, 1.0]], [4.0, 4.0])
     7.0
     """
-    table = _table(points, "points")
-    corner = _corner(reference, table)
+    table, corner = _below(points, reference)
     table = table[(table < corner).all(-1)]
     if len(table) == 0:
         return 0.0
@@ -90,11 +90,11 @@ def hypervolume(points: Points, reference: Sequence[float] | Tensor | NDArray[np
 
 def hypervolume_monte_carlo(
     points: Points,
-    reference: Sequence[float] | Tensor | NDArray[np.floating],
+    reference: Vector,
     *,
     generator: torch.Generator,
     n_samples: int = 100_000,
-    ideal: Sequence[float] | Tensor | NDArray[np.floating] | None = None,
+    ideal: Vector | None = None,
 ) -> Estimate:
     """Return the dominated volume estimated by random samples, with its standard error.
 
@@ -122,8 +122,7 @@ def hypervolume_monte_carlo(
     >>> abs(estimate.value - 7.0) < 4 * estimate.standard_error
     True
     """
-    table = _table(points, "points")
-    corner = _corner(reference, table)
+    table, corner = _below(points, reference)
     if n_samples < 2:
         raise SettingError(f"n_samples: expected at least 2, got {n_samples}")
     if generator.device.type != table.device.type:
@@ -154,9 +153,7 @@ def hypervolume_monte_carlo(
     return Estimate(volume * hits / n_samples, volume * math.sqrt(share * (1 - share) / n_samples))
 
 
-def hypervolume_contributions(
-    points: Points, reference: Sequence[float] | Tensor | NDArray[np.floating]
-) -> Tensor:
+def hypervolume_contributions(points: Points, reference: Vector) -> Tensor:
     """Return by how much the hypervolume would fall without each point.
 
     Dominated points and duplicates contribute 0, and do not lessen what others contribute by being second.
@@ -176,8 +173,7 @@ def hypervolume_contributions(
     >>> hypervolume_contributions([[1.0, 3.0], [2.0, 1.0], [3.0, 3.0]], [4.0, 4.0]).tolist()
     [1.0, 4.0, 0.0]
     """
-    table = _table(points, "points")
-    corner = _corner(reference, table)
+    table, corner = _below(points, reference)
     usable = (table < corner).all(-1)
     contributions = table.new_zeros(len(table))
     inside = table[usable]
@@ -227,15 +223,7 @@ def igd(points: Points, front: Points) -> float:
 def igd_plus(points: Points, front: Points) -> float:
     """Return IGD with distances that count only where a point is worse than the front.
 
-    Parameters
-    ----------
-    points : shape (n, m)
-    front : shape (r, m)
-
-    Returns
-    -------
-    float
-        Infinite without points. Weakly Pareto compliant. O(n r m) time in blocks.
+    Takes what `igd` takes. Weakly Pareto compliant; infinite without points. O(n r m) time in blocks.
 
     References
     ----------
@@ -263,15 +251,7 @@ def igd_plus(points: Points, front: Points) -> float:
 def gd(points: Points, front: Points) -> float:
     """Return the mean distance from the points to the nearest point of a front.
 
-    Parameters
-    ----------
-    points : shape (n, m)
-    front : shape (r, m)
-
-    Returns
-    -------
-    float
-        Infinite without points. The plain mean of Euclidean distances.
+    Takes what `igd` takes; infinite without points. The plain mean of Euclidean distances.
 
     References
     ----------
@@ -326,14 +306,7 @@ def epsilon(points: Points, front: Points) -> float:
 def spacing(points: Points) -> float:
     """Return the standard deviation of the city-block distances to the nearest neighbour.
 
-    Parameters
-    ----------
-    points : shape (n, m)
-
-    Returns
-    -------
-    float
-        0 for fewer than three points; 0 where points are evenly spread. O(n^2 m) time in blocks.
+    0 where points, of shape (n, m), are evenly spread, or fewer than three. O(n^2 m) time in blocks.
 
     References
     ----------
@@ -402,17 +375,18 @@ def _table(values: Points, name: str, *, columns: int = 0) -> Tensor:
     return table
 
 
-def _vector(values: Sequence[float] | Tensor | NDArray[np.floating], name: str, table: Tensor) -> Tensor:
+def _vector(values: Vector, name: str, table: Tensor) -> Tensor:
     vector = torch.as_tensor(values).detach().to(table)
-    if len(table) and vector.shape != table.shape[-1:]:
+    if vector.shape != table.shape[-1:]:
         raise SettingError(
             f"{name}: expected shape ({table.shape[-1]},), one number an objective, got {tuple(vector.shape)}"
         )
     return vector
 
 
-def _corner(reference: Sequence[float] | Tensor | NDArray[np.floating], table: Tensor) -> Tensor:
+def _below(points: Points, reference: Vector) -> tuple[Tensor, Tensor]:
+    table = _table(points, "points", columns=torch.as_tensor(reference).numel())
     corner = _vector(reference, "reference", table)
     if not bool(corner.isfinite().all()):
         raise SettingError(f"reference: expected finite numbers, got {corner.tolist()}")
-    return corner.expand(table.shape[-1]) if not len(table) and corner.dim() == 0 else corner
+    return table, corner

@@ -126,15 +126,16 @@ def exact_contributions(f: Tensor, reference: Tensor) -> Tensor:
 
 
 def _contributions_1(value: Tensor, reference: Tensor) -> Tensor:
-    best, place = value.min(-1, keepdim=True)
-    second = value.scatter(-1, place, torch.inf).amin(-1, keepdim=True)
-    gain = torch.minimum(second, reference) - best
-    return torch.zeros_like(value).scatter_(-1, place, gain)
+    best = value.amin(-1, keepdim=True)
+    is_best = value == best
+    alone = is_best & (is_best.sum(-1, keepdim=True) == 1)
+    return torch.where(alone, reference - best, 0.0)
 
 
 def _contributions_2(f: Tensor, reference: Tensor) -> Tensor:
     n = f.shape[-2]
     x, y = f.unbind(-1)
+    reference = reference.expand(*f.shape[:-2], 2)
     order = y.argsort(dim=-1, stable=True)
     order = order.gather(-1, x.gather(-1, order).argsort(dim=-1, stable=True))
     x, y = x.gather(-1, order), y.gather(-1, order)

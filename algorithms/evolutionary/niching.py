@@ -235,8 +235,9 @@ def niche_survivors(
     cutoff : Tensor, shape (..., 1), int64
         The front that does not fit as a whole. Fronts up to it hold at least `n_survivors` rows.
     niche, distance : Tensor, shape (..., n)
-    uniforms : Tensor, shape (..., 2, n)
-        Uniform numbers: the order inside the niches, and that among equal counts.
+    uniforms : Tensor, shape (..., 3, n)
+        Uniform numbers: the order inside the niches, that among equal counts, and that among equally near
+        rows.
 
     Returns
     -------
@@ -248,25 +249,25 @@ def niche_survivors(
     K. Deb, H. Jain, 2014 (NSGA-III, part I), algorithm 4; same distribution, no loop.
     """
     n = rank.shape[-1]
+    inside, between, among = uniforms.to(torch.float64).unbind(-2)
+    candidate, earlier = rank == cutoff, rank < cutoff
+    table = torch.zeros((*rank.shape[:-1], n_niches), dtype=torch.int64, device=rank.device)
+    members = table.scatter_add(-1, niche, earlier.to(torch.int64)).gather(-1, niche)
+    # The nearest candidate of an empty niche leads its queue; of equally near ones a random one.
+    far = torch.where(candidate & (members == 0), distance, torch.inf)
+    nothing = torch.full_like(table, torch.inf, dtype=far.dtype)
+    is_near = (far == nothing.scatter_reduce(-1, niche, far, "amin").gather(-1, niche)) & (far < torch.inf)
+    lot = torch.where(is_near, among, torch.inf)
+    nothing = torch.full_like(table, torch.inf, dtype=lot.dtype)
+    leads = (lot == nothing.scatter_reduce(-1, niche, lot, "amin").gather(-1, niche)) & is_near
+    # Candidates by niche and in random order inside; everything else after them.
+    key = torch.where(candidate, niche + torch.where(leads, 0.0, 0.5 + 0.5 * inside), torch.inf)
+    order = key.argsort(dim=-1, stable=True)
+    home = niche.gather(-1, order)
     index = torch.arange(n, device=rank.device)
-    shuffle = uniforms.to(torch.float64)
-    # Candidates by niche, shuffled inside; everything else after them.
-    order = torch.where(rank == cutoff, niche + shuffle[..., 0, :], torch.inf).argsort(dim=-1, stable=True)
-    front, home, far = rank.gather(-1, order), niche.gather(-1, order), distance.gather(-1, order)
-    candidate = front == cutoff
     is_new = torch.ones_like(candidate)
     is_new[..., 1:] = home[..., 1:] != home[..., :-1]
     position = index - torch.where(is_new, index, 0).cummax(-1).values
-    table = torch.zeros((*rank.shape[:-1], n_niches), dtype=torch.int64, device=rank.device)
-    members = table.scatter_add(-1, home, (front < cutoff).to(torch.int64)).gather(-1, home)
-    # In a niche without members the nearest candidate moves to the front of the queue.
-    far = torch.where(candidate, far, torch.inf)
-    nearest = torch.full_like(table, torch.inf, dtype=far.dtype).scatter_reduce(-1, home, far, "amin")
-    leads = candidate & (far == nearest.gather(-1, home))
-    lead = torch.where(leads, position, n)
-    lead = torch.full_like(table, n).scatter_reduce(-1, home, lead, "amin").gather(-1, home)
-    moved = torch.where(position == lead, 0, position + (position < lead))
-    level = members + torch.where(members == 0, moved, position)
-    earlier = torch.where(front < cutoff, front - n, torch.inf)
-    key = torch.where(candidate, level + shuffle[..., 1, :], earlier)
-    return order.gather(-1, key.argsort(dim=-1, stable=True)[..., :n_survivors])
+    level = torch.empty_like(position).scatter_(-1, order, position) + members
+    key = torch.where(candidate, level + between, torch.where(earlier, rank - n, torch.inf))
+    return key.argsort(dim=-1, stable=True)[..., :n_survivors]
