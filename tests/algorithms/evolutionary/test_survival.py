@@ -3,7 +3,15 @@ import torch
 
 from blackbox.algorithms.evolutionary.ranking import ranks
 from blackbox.algorithms.evolutionary.reference import das_dennis, simplex_directions
-from blackbox.algorithms.evolutionary.survival import initial_normalization, survive_nsga2, survive_nsga3
+from blackbox.algorithms.evolutionary.rvea import neighbour_angles
+from blackbox.algorithms.evolutionary.survival import (
+    initial_normalization,
+    survive_hype,
+    survive_nsga2,
+    survive_nsga3,
+    survive_rvea,
+)
+from blackbox.metrics import hypervolume
 
 INF, NAN = float("inf"), float("nan")
 
@@ -115,3 +123,49 @@ def test_crowded_survivors_are_ordered_best_first():
     assert set(chosen[:2].tolist()) == {0, 3}
     assert rank.tolist() == [0, 0, 0]
     assert crowding.tolist() == sorted(crowding.tolist(), reverse=True)
+
+
+@pytest.mark.parametrize("case", range(11))
+@pytest.mark.parametrize("constrained", [False, True])
+def test_hype_and_rvea_give_exactly_n_and_batches_equal_single_runs(case, constrained):
+    f = list(cases())[case]
+    runs, n, m = f.shape
+    directions, divisions = simplex_directions(max(n // 2, 2), m)
+    angles = neighbour_angles(directions)
+    violation = (rand(runs, n, seed=5) * 4 - 2).floor() if constrained else None
+    draws, full = rand(200, m, seed=6), ranks(f, violation=violation)
+    for wanted in (n // 2, n):
+        options = [{"violation": None if violation is None else violation[run]} for run in range(runs)]
+        chosen, _, reference = survive_hype(f, wanted, draws, violation=violation)
+        sampled, *_ = survive_hype(f, wanted, draws, violation=violation, exact=False, rounds=3)
+        winners, is_winner = survive_rvea(
+            f, wanted, directions, angles, 1.0, divisions=divisions, violation=violation
+        )
+        for run in range(runs):
+            for found in (chosen, sampled):
+                assert len(set(found[run].tolist())) == wanted
+                kept = full[run][found[run]].sort().values
+                assert torch.equal(kept, full[run].sort().values[:wanted])
+            assert len(set(winners[run].tolist())) == wanted
+            one = survive_hype(f[run], wanted, draws, **options[run])
+            assert torch.equal(one[0], chosen[run])
+            assert torch.equal(one[2], reference[run])
+            other = survive_rvea(f[run], wanted, directions, angles, 1.0, divisions=divisions, **options[run])
+            assert torch.equal(other[0], winners[run])
+            assert torch.equal(other[1], is_winner[run])
+
+
+def test_hype_keeps_the_hypervolume_better_than_chance():
+    f = rand(60, 3)
+    f = f / f.norm(dim=-1, keepdim=True)
+    chosen, _, reference = survive_hype(f, 20, rand(2000, 3, seed=1), rounds=40)
+    one_shot, *_ = survive_hype(f, 20, rand(2000, 3, seed=1), exact=False, rounds=4)
+    volumes = [hypervolume(f[rows], reference) for rows in (chosen, one_shot, torch.arange(20))]
+    assert volumes[0] > volumes[2]
+    assert volumes[1] > volumes[2]
+    # Removal of the least contribution one at a time, by the definition.
+    rows = list(range(60))
+    while len(rows) > 20:
+        whole = [hypervolume(f[[j for j in rows if j != i]], reference) for i in rows]
+        rows.pop(max(range(len(rows)), key=lambda k: whole[k]))
+    assert sorted(chosen.tolist()) == rows
