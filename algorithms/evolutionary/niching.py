@@ -57,9 +57,12 @@ def extreme_points(
         g = torch.where(g < tolerance.unsqueeze(-1), 0.0, g)
     m = g.shape[-2]
     weights = torch.full((m, m), _OFF_AXIS, dtype=f.dtype, device=f.device).fill_diagonal_(1.0).unsqueeze(-1)
-    scalar = weights[:, 0] * g[..., :1, :]
-    for k in range(1, m):
-        scalar = torch.maximum(scalar, weights[:, k] * g[..., k : k + 1, :])
+    if g.numel() * m <= _BLOCK_CPU:
+        scalar = (g.unsqueeze(-3) * weights).amax(-2)
+    else:
+        scalar = weights[:, 0] * g[..., :1, :]
+        for k in range(1, m):
+            scalar = torch.maximum(scalar, weights[:, k] * g[..., k : k + 1, :])
     row = scalar.argmin(-1)
     return columns.gather(-1, row.unsqueeze(-2).expand(*row.shape[:-1], m, m)).mT
 
@@ -90,11 +93,11 @@ def hyperplane_nadir(extremes: Tensor, ideal: Tensor, worst_front: Tensor, worst
     """
     system = (extremes - ideal.unsqueeze(-2)).double()
     ones = torch.ones_like(system[..., :1])
-    inverse, info = torch.linalg.solve_ex(system, ones)
+    inverse = torch.linalg.solve_ex(system, ones).result  # not finite where the system is singular
     residual = ((system * inverse.mT).sum(-1) - 1).abs().amax(-1)
     intercepts = 1 / inverse.squeeze(-1)
     scale = 1e-6 * (worst_all - ideal)
-    good = ((intercepts > scale) & (intercepts < torch.inf)).all(-1) & (residual < 1e-6) & (info == 0)
+    good = ((intercepts > scale) & (intercepts < torch.inf)).all(-1) & (residual < 1e-6)
     plane = torch.minimum(ideal + intercepts.to(ideal.dtype), worst_all)
     nadir = torch.where(good.unsqueeze(-1), plane, worst_front)
     nadir = torch.where(nadir - ideal > scale, nadir, worst_all)

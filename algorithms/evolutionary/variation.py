@@ -173,13 +173,13 @@ def polynomial_mutation(
     low, high = lower[variable], upper[variable]
     span = high - low
     downwards = step < 0.5
-    w = torch.where(downwards, 2 * step, 2 - 2 * step).clamp_(0, 1)
-    room = torch.where(downwards, old - low, high - old) / torch.where(span > 0, span, 1.0)
-    # w = 1 does not move; w = 0 moves to the bound.
-    base = w + (1 - w) * torch.exp((eta + 1) * torch.log((1 - room).clamp_(0, 1)))
-    move = (1 - torch.exp(torch.log(base) / (eta + 1))) * span
-    new = torch.where(downwards, old - move, old + move)
-    new = torch.where(source >= 0, torch.minimum(torch.maximum(new, low), high), old)
+    room = torch.where(downwards, old - low, high - old) / span.clamp(min=torch.finfo(x.dtype).tiny)
+    # A reach of 0 does not move; 1 moves to the bound.
+    reach = (2 * step - 1).abs_()
+    base = 1 - reach + reach * ((1 - room).clamp_(0, 1).log_() * (eta + 1)).exp_()
+    move = (1 - (base.log_() / (eta + 1)).exp_()) * span
+    new = torch.where(downwards, old - move, old + move).clamp_(low, high)
+    new = torch.where(source >= 0, new, old)
     flat.scatter_(-1, sites, new)
     return out
 
