@@ -49,6 +49,8 @@ class SearchBox:
         # Margins of pycma's BoxConstraintsLinQuadTransformation (cma.transformations.margin_width2).
         self._below = np.minimum(self.width / 2, np.maximum(1.0, np.abs(self.lower)) / 20)
         self._above = np.minimum(self.width / 2, np.maximum(1.0, np.abs(self.upper)) / 20)
+        self._bottom, self._top = self.lower - self._below, self.upper + self._above
+        self._four_below, self._four_above = 4 * self._below, 4 * self._above
         self._scale = space.upper - space.lower if space.is_box else None
         self._inner_low, self._inner_high = self.lower + self._below, self.upper - self._above
 
@@ -58,39 +60,36 @@ class SearchBox:
         return len(self.lower)
 
     def fold(self, genotypes: Array) -> Array:
-        """Return search vectors, shape (n, d), folded into the box, shape (n, d)."""
-        outside = (genotypes < self._inner_low) | (genotypes > self._inner_high)
-        rows, columns = outside.nonzero()
-        if not len(rows):
-            return genotypes
-        y = genotypes.copy()
-        y[rows, columns] = self._fold(genotypes[rows, columns], columns)
+        """Return search vectors, shape (n, d), folded into the box, shape (n, d); the arithmetic is pycma's."""
+        y = genotypes
+        below, above = y < self._inner_low, y > self._inner_high
+        some_below, some_above = below.any(), above.any()
+        if not (some_below or some_above):
+            return y
+        if (some_below and (y < self._bottom).any()) or (some_above and (y > self._top).any()):
+            y = self._mirror(y)
+            below, above = y < self._inner_low, y > self._inner_high
+            some_below = some_above = True
+        if some_below:
+            y = np.where(below, self.lower + (y - self._bottom) ** 2 / self._four_below, y)
+        if some_above:
+            y = np.where(above, self.upper - (y - self._top) ** 2 / self._four_above, y)
         return y
 
-    def _fold(self, y: Array, columns: NDArray[np.int64]) -> Array:
-        """Fold entries, shape (e,), of the given columns; the arithmetic is pycma's, step by step."""
-        low, high = self.lower[columns], self.upper[columns]
-        below, above = self._below[columns], self._above[columns]
-        bottom, top = low - below, high + above
-        outside = (y < bottom) | (y > top)
-        if outside.any():
-            start = low - 2 * below - (high - low) / 2.0
-            far = (y < start) | (y > high + 2 * above + (high - low) / 2.0)
-            period = 2 * (high - low + below + above)
-            y = np.where(far, y - period * ((y - start) // period), y)
-            y = np.where(y > top, y - 2 * (y - high - above), y)
-            y = np.where(y < bottom, y + 2 * (bottom - y), y)
-        near_low = y < self._inner_low[columns]
-        near_high = y > self._inner_high[columns]
-        y = np.where(near_low, low + (y - bottom) ** 2 / 4 / below, y)
-        y = np.where(near_high, high - (y - top) ** 2 / 4 / above, y)
-        return np.minimum(np.maximum(y, low), high)
+    def _mirror(self, y: Array) -> Array:
+        """Shift and mirror vectors into [bottom, top], where the quadratic ends reach the bounds."""
+        start = self.lower - 2 * self._below - (self.upper - self.lower) / 2.0
+        far = (y < start) | (y > self.upper + 2 * self._above + (self.upper - self.lower) / 2.0)
+        period = 2 * (self.upper - self.lower + self._below + self._above)
+        y = np.where(far, y - period * ((y - start) // period), y)
+        y = np.where(y > self._top, y - 2 * (y - self.upper - self._above), y)
+        return np.where(y < self._bottom, y + 2 * (self._bottom - y), y)
 
     def unfold(self, inside: Array) -> Array:
         """Return the search vectors nearest to the box, shape (n, d), that fold to points inside it, shape (n, d)."""
         y = np.clip(inside, self.lower, self.upper)
-        low = (self.lower - self._below) + 2 * np.sqrt(self._below * np.maximum(y - self.lower, 0.0))
-        high = (self.upper + self._above) - 2 * np.sqrt(self._above * np.maximum(self.upper - y, 0.0))
+        low = self._bottom + 2 * np.sqrt(self._below * np.maximum(y - self.lower, 0.0))
+        high = self._top - 2 * np.sqrt(self._above * np.maximum(self.upper - y, 0.0))
         unfolded: Array = np.where(y < self._inner_low, low, np.where(y > self._inner_high, high, y))
         return unfolded
 
@@ -98,7 +97,8 @@ class SearchBox:
         """Return the points of the space, shape (n, d), that search vectors, shape (n, d), stand for."""
         inside = self.fold(genotypes)
         if self._scale is not None:
-            x = torch.from_numpy(np.minimum(self._space.lower + inside * self._scale, self._space.upper))
+            scaled = self._space.lower + inside * self._scale
+            x = torch.from_numpy(np.clip(scaled, self._space.lower, self._space.upper, out=scaled))
             return x if x.dtype == dtype and x.device == device else x.to(device, dtype)
         if self.integers:
             inside = inside.copy() if inside is genotypes else inside

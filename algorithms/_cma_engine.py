@@ -129,7 +129,7 @@ class Engine:
         generator = self._generator
         assert generator is not None
         drawn = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float64)
-        return drawn.cpu().numpy()
+        return (drawn if drawn.is_cpu else drawn.cpu()).numpy()
 
     def _uniforms(self, *shape: int) -> Any:
         generator = self._generator
@@ -236,6 +236,7 @@ class Engine:
                     rows[row] = es.repair_genotype(rows[row], copy_if_changed=True)
                 es._injected_solutions_archive = self._marked(rows[:injected])
                 es._flgtelldone = False
+                es.number_of_injections, es.number_of_solutions_asked = injected, len(rows)
                 es.tell(rows, fitness, check_points=False)
                 self._limit_stds()
                 reasons = list(es.stop())

@@ -237,37 +237,19 @@ class CMAES:
     def tell(self, spec: Spec, state: CMAState, seen: Seen, generator: torch.Generator) -> CMAState:
         """Return the state that has learned from a generation, from external points, or from both."""
         engine = self._engine(spec, state)
-        external = seen.external.nonzero()[:, 0] if bool(seen.external.any()) else None
-        if external is not None:
-            state = self._tell_external(spec, state, engine, seen, external)
+        if state.x is not None and not spec.n_constraints and torch.equal(seen.x, state.x):
+            values = seen.values.tolist()  # the common case, kept short: a whole generation, unchanged
+            fitness = [row[0] for row in values]
+            if math.isfinite(sum(fitness)):
+                best = min(state.best, [0.0, min(fitness)])
+                return self._learn(spec, state, _Ranking(fitness, state.genotypes, [], best), generator)
+        if bool(seen.external.any()):
+            state = self._tell_external(spec, state, engine, seen)
             engine = self._engine(spec, state)
-            if len(external) == len(seen):
-                return state
-        if state.genotypes is None or state.x is None:
-            return state
-        values, violations, told = _array(seen.values)[:, 0], _array(seen.violations), seen.x
-        if external is not None:
-            asked = (~seen.external).nonzero()[:, 0]
-            values, violations, told = _array(seen.values[asked])[:, 0], _array(seen.violations[asked]), told[asked]
-        found = np.isfinite(values)
-        if not found.any():
-            return replace(state, genotypes=None, x=None)
-        best = min(state.best, _best_of(values, violations)[1])
-        rows, changed, genotypes = _match(engine.box, state.genotypes, state.x, told)
-        coefficients = state.coefficients
-        if spec.n_constraints:
-            generation = int(state.numbers["es.countiter"])
-            coefficients, ranked = penalised(coefficients, spec.dim, generation, values[found], violations[found])
-            values = values.copy()
-            values[found] = ranked
-        fitness = _fitness(len(genotypes), rows, values)
-        numbers, reasons = engine.update(
-            state.numbers, genotypes, fitness, state.injected, changed, generator
-        )
-        state = replace(
-            state, numbers=numbers, coefficients=coefficients, genotypes=None, x=None, best=best, engine=engine
-        )
-        return self._after_stop(spec, state, engine, reasons, generator) if reasons else state
+        ranking = self._rank(spec, state, engine, seen)
+        if ranking is None:
+            return replace(state, genotypes=None, x=None) if bool((~seen.external).any()) else state
+        return self._learn(spec, state, ranking, generator)
 
     def result(self, spec: Spec, state: CMAState) -> Front | None:
         """Return None: the optimizer keeps the best point."""
@@ -286,11 +268,10 @@ class CMAES:
         object.__setattr__(state, "engine", engine)  # a cache: no part of the state
         return engine
 
-    def _tell_external(
-        self, spec: Spec, state: CMAState, engine: Engine, seen: Seen, external: Tensor
-    ) -> CMAState:
+    def _tell_external(self, spec: Spec, state: CMAState, engine: Engine, seen: Seen) -> CMAState:
         """Start from the best external point before the first ask; sample towards it afterwards, if it is the best."""
-        values, violations = _array(seen.values[external, 0]), _array(seen.violations[external])
+        external = seen.external.nonzero()[:, 0]
+        values, violations = _array(seen.values[external])[:, 0], _array(seen.violations[external])
         if not np.isfinite(values).any():
             return state
         row, key = _best_of(values, violations)
@@ -302,6 +283,40 @@ class CMAES:
         run = replace(state.run, mean=target)
         engine = Engine(engine.box, run, diagonal=self._is_diagonal(spec.dim))
         return replace(state, run=run, numbers=engine.first_numbers, best=key, engine=engine)
+
+    def _rank(self, spec: Spec, state: CMAState, engine: Engine, seen: Seen) -> _Ranking | None:
+        """Return how the rows of the generation rank; None where nothing can be learned from them."""
+        asked = (~seen.external).nonzero()[:, 0]
+        values, violations = _array(seen.values[asked])[:, 0], _array(seen.violations[asked])
+        found = np.isfinite(values)
+        if state.genotypes is None or state.x is None or not found.any():
+            return None
+        best = min(state.best, _best_of(values, violations)[1])
+        coefficients = state.coefficients
+        if spec.n_constraints:
+            values = values.copy()
+            coefficients, values[found] = penalised(
+                coefficients, spec.dim, int(state.numbers["es.countiter"]), values[found], violations[found]
+            )
+        rows, changed, genotypes = _match(engine.box, state.genotypes, state.x, seen.x[asked])
+        return _Ranking(_fitness(len(genotypes), rows, values), genotypes, changed, best, coefficients)
+
+    def _learn(self, spec: Spec, state: CMAState, ranking: _Ranking, generator: torch.Generator) -> CMAState:
+        """Return the state after pycma's update, and after a restart where the run has ended."""
+        engine = self._engine(spec, state)
+        numbers, reasons = engine.update(
+            state.numbers, ranking.genotypes, ranking.fitness, state.injected, ranking.changed, generator
+        )
+        state = replace(
+            state,
+            numbers=numbers,
+            coefficients=ranking.coefficients,
+            genotypes=None,
+            x=None,
+            best=ranking.best,
+            engine=engine,
+        )
+        return self._after_stop(spec, state, engine, reasons, generator) if reasons else state
 
     def _after_stop(
         self, spec: Spec, state: CMAState, engine: Engine, reasons: list[str], generator: torch.Generator
@@ -317,6 +332,17 @@ class CMAES:
         return replace(
             state, run=run, plan=plan, numbers=engine.first_numbers, coefficients={}, targets=[], engine=engine
         )
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """A generation with the values that it is ranked by, and what else was learned from it."""
+
+    fitness: list[float]
+    genotypes: Any
+    changed: list[int]
+    best: list[float]
+    coefficients: dict[str, Any] = field(default_factory=dict)
 
 
 def _array(column: Tensor) -> Array:
