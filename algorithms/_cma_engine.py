@@ -39,6 +39,7 @@ _FULL_SAMPLER = ("C", "B", "D", "_corr_condition", "_corr_condition_count_eigen"
     "count_tell",
     "count_eigen",
 )
+_MATRICES = ("B", "C")
 _DIAGONAL_SAMPLER = ("standard_deviations",)  # exists after a rescaling only
 
 
@@ -144,6 +145,11 @@ class Engine:
         for part, owner, names in self._parts:
             for name in names:
                 value = getattr(owner, name, None)
+                if name in _MATRICES:
+                    # Stored in the order of its memory: products differ in the last bit between the two orders.
+                    by_columns = not value.flags.c_contiguous
+                    numbers[f"{part}.{name}_by_columns"] = by_columns
+                    value = value.T if by_columns else value
                 if isinstance(value, (np.ndarray, list)) and name != "B":  # B is only ever replaced as a whole
                     value = value.copy()
                 numbers[f"{part}.{name}"] = value
@@ -159,6 +165,8 @@ class Engine:
                 value = numbers[f"{part}.{name}"]
                 if isinstance(value, (np.ndarray, list)) and name != "B":
                     value = value.copy()
+                if name in _MATRICES and numbers[f"{part}.{name}_by_columns"]:
+                    value = value.T
                 if value is not None or name != "standard_deviations":
                     setattr(owner, name, value)
                 elif hasattr(owner, name):
