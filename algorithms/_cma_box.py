@@ -63,7 +63,7 @@ class SearchBox:
         """Return search vectors, shape (n, d), folded into the box, shape (n, d); the arithmetic is pycma's."""
         y = genotypes
         below, above = y < self._inner_low, y > self._inner_high
-        some_below, some_above = below.any(), above.any()
+        some_below, some_above = bool(below.any()), bool(above.any())
         if not (some_below or some_above):
             return y
         if (some_below and (y < self._bottom).any()) or (some_above and (y > self._top).any()):

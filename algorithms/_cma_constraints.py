@@ -7,6 +7,7 @@ f + sum(lam g + mu g^2 / 2), shifted so that the values of successive generation
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,9 @@ def penalised(numbers: Numbers, dim: int, generation: int, values: Array, violat
     dict
     array, shape (n,)
     """
-    from cma.constraints_handler import AugmentedLagrangian
-
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # pycma warns about constraints that do not vary within a generation
-        lagrangian = AugmentedLagrangian(dim)
-        lagrangian.logging = False
+        lagrangian = _lagrangian_class()(dim)
         _load(lagrangian, numbers, violations.shape[1])
         lagrangian.set_coefficients(values.tolist(), violations)
         first = values + _penalties(lagrangian, violations)
@@ -69,6 +67,19 @@ def penalised(numbers: Numbers, dim: int, generation: int, values: Array, violat
         if not feasible.any():
             fitness = fitness + float(np.abs(penalties).min())
     return after, fitness
+
+
+@cache
+def _lagrangian_class() -> Any:
+    """Return pycma's class without its loggers, which would make a folder in the working directory."""
+    from cma.constraints_handler import AugmentedLagrangian
+
+    class SilentLagrangian(AugmentedLagrangian):  # type: ignore[misc]
+        def _init_(self) -> None:
+            self.logging = 0
+            self.loggers: list[Any] = []
+
+    return SilentLagrangian
 
 
 def _penalties(lagrangian: Any, violations: Array) -> Array:

@@ -25,22 +25,22 @@ Array = NDArray[np.float64]
 Numbers = dict[str, Any]
 
 # What changes from one generation to the next, by the part of pycma's object that it belongs to.
-_STATE: dict[str, tuple[str, ...]] = {
-    "es": ("mean", "pc", "pc2", "sigma", "countiter", "countevals"),
-    "sigma_vec": ("scaling", "is_identity", "dim"),
-    "adapt_sigma": ("ps", "delta", "_ps_updated_iteration"),
-    "stagnation": ("x", "count", "count_x"),
-    "best": ("f", "evals"),
-    "fit": ("fit", "hist", "histbest", "histmedian", "median", "median0", "median_min", "median_previous")
-    + ("median_got_worse", "flatfit_iterations"),
+_STATE = {
+    part: tuple(names.split())
+    for part, names in {
+        "es": "mean pc pc2 sigma countiter countevals",
+        "sigma_vec": "scaling is_identity dim",
+        "adapt_sigma": "ps delta _ps_updated_iteration",
+        "stagnation": "x count count_x",
+        "best": "f evals",
+        "fit": "fit hist histbest histmedian median median0 median_min median_previous median_got_worse "
+        "flatfit_iterations",
+        "full": "C B D _corr_condition _corr_condition_count_eigen _beta_diagonal_acceleration last_update count_tell "
+        "count_eigen",
+        "diagonal": "standard_deviations",  # exists after a rescaling only
+    }.items()
 }
-_FULL_SAMPLER = ("C", "B", "D", "_corr_condition", "_corr_condition_count_eigen", "_beta_diagonal_acceleration") + (
-    "last_update",
-    "count_tell",
-    "count_eigen",
-)
 _MATRICES = ("B", "C")
-_DIAGONAL_SAMPLER = ("standard_deviations",)  # exists after a rescaling only
 
 
 class Engine:
@@ -70,7 +70,7 @@ class Engine:
             ("stagnation", es._stoptolxstagnation, _STATE["stagnation"]),
             ("best", es.best, _STATE["best"]),
             ("fit", es.fit, _STATE["fit"]),
-            ("sm", es.sm, _DIAGONAL_SAMPLER if diagonal else _FULL_SAMPLER),
+            ("sm", es.sm, _STATE["diagonal" if diagonal else "full"]),
         ]
         self._holds: Numbers = self._read()
         self.first_numbers = self._holds
@@ -144,7 +144,7 @@ class Engine:
         numbers: Numbers = {"tolupsigma": self._es.opts["tolupsigma"]}
         for part, owner, names in self._parts:
             for name in names:
-                value = getattr(owner, name, None)
+                value: Any = getattr(owner, name, None)
                 if name in _MATRICES:
                     # Stored in the order of its memory: products differ in the last bit between the two orders.
                     by_columns = not value.flags.c_contiguous
@@ -198,7 +198,8 @@ class Engine:
         try:
             if not injected:
                 # What pycma's `ask_geno` comes down to.
-                return es.mean + es.sigma * (es.sigma_vec * np.asarray(es.sm.sample(self.population_size)))
+                steps = es.sigma_vec * np.asarray(es.sm.sample(self.population_size))
+                return np.asarray(es.mean + es.sigma * steps)
             es._flgtelldone = True
             es.number_of_solutions_asked = 0
             es._injected_solutions_archive = _NOTHING
@@ -298,7 +299,7 @@ class _Quiet:
         warnings.simplefilter("ignore")
         utils.global_verbosity = -10
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._warnings.__exit__(*error)
         self._utils.global_verbosity = self._before
 
@@ -344,7 +345,7 @@ class _Numpy:
 
 
 def _with_numpy(method: Any, numpy: _Numpy) -> Any:
-    """Return a bound method of pycma's that finds `numpy` under the name np: it would draw from the global generator."""
+    """Return a bound method of pycma's, which draws from numpy's global generator, with `numpy` under the name np."""
     function = method.__func__
     names = {**function.__globals__, "np": numpy}
     made = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)

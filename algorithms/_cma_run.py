@@ -64,7 +64,12 @@ class Plan:
 
 
 def next_run(
-    plan: Plan, restarts: Restarts, evaluations: int, start: NDArray[np.float64], sigma: float, generator: torch.Generator
+    plan: Plan,
+    restarts: Restarts,
+    evaluations: int,
+    start: NDArray[np.float64],
+    sigma: float,
+    generator: torch.Generator,
 ) -> tuple[Plan, Run]:
     """Return the plan and the run that follow a run that has ended.
 

@@ -17,6 +17,7 @@ from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, S
 from blackbox.algorithms._cma_box import SearchBox
 from blackbox.algorithms._cma_constraints import penalised
 from blackbox.algorithms._cma_engine import Engine
+from blackbox.algorithms._cma_ranking import best_of, fitness_of, match
 from blackbox.algorithms._cma_run import Plan, Restarts, Run, next_run, uniform
 from blackbox.errors import CapabilityError, ExhaustedError, SettingError
 from blackbox.state import TRANSIENT
@@ -217,7 +218,7 @@ class CMAES:
         """
         if state.stopped:
             raise ExhaustedError(
-                f'CMA-ES has stopped after {state.numbers["es.countevals"]} evaluations: {state.stopped}; use '
+                f"CMA-ES has stopped after {state.numbers['es.countevals']} evaluations: {state.stopped}; use "
                 'restarts="ipop" or "bipop" to go on from elsewhere'
             )
         engine = self._engine(spec, state)
@@ -274,7 +275,7 @@ class CMAES:
         values, violations = _array(seen.values[external])[:, 0], _array(seen.violations[external])
         if not np.isfinite(values).any():
             return state
-        row, key = _best_of(values, violations)
+        row, key = best_of(values, violations)
         if not key < state.best:
             return state
         target = engine.box.genotypes(seen.x[external][row : row + 1])[0]
@@ -291,15 +292,15 @@ class CMAES:
         found = np.isfinite(values)
         if state.genotypes is None or state.x is None or not found.any():
             return None
-        best = min(state.best, _best_of(values, violations)[1])
+        best = min(state.best, best_of(values, violations)[1])
         coefficients = state.coefficients
         if spec.n_constraints:
             values = values.copy()
             coefficients, values[found] = penalised(
                 coefficients, spec.dim, int(state.numbers["es.countiter"]), values[found], violations[found]
             )
-        rows, changed, genotypes = _match(engine.box, state.genotypes, state.x, seen.x[asked])
-        return _Ranking(_fitness(len(genotypes), rows, values), genotypes, changed, best, coefficients)
+        rows, changed, genotypes = match(engine.box, state.genotypes, state.x, seen.x[asked])
+        return _Ranking(fitness_of(len(genotypes), rows, values), genotypes, changed, best, coefficients)
 
     def _learn(self, spec: Spec, state: CMAState, ranking: _Ranking, generator: torch.Generator) -> CMAState:
         """Return the state after pycma's update, and after a restart where the run has ended."""
@@ -351,64 +352,6 @@ def _array(column: Tensor) -> Array:
 
 def _random_start(box: SearchBox, generator: torch.Generator) -> Array:
     return box.lower + (0.1 + 0.8 * uniform(box.dim, generator)) * box.width
-
-
-def _best_of(values: Array, violations: Array) -> tuple[int, list[float]]:
-    """Return the row of the best point, and its total violation and value; failed rows hold NaN."""
-    if not violations.shape[1]:
-        row = int(np.where(np.isfinite(values), values, np.inf).argmin())
-        return row, [0.0, float(values[row])]
-    excess = np.maximum(violations, 0.0).sum(1)
-    failed = ~np.isfinite(values)
-    order = np.lexsort((values, np.where(failed, np.inf, excess), failed))
-    row = int(order[0])
-    return row, [float(excess[row]), float(values[row])]
-
-
-def _match(box: SearchBox, genotypes: Array, x: Tensor, told: Tensor) -> tuple[list[int], list[int], Array]:
-    """Return which sampled vector each told row is, which vectors were changed since, and the vectors as told.
-
-    Rows stand in the order in which they were sampled; some may be missing (abandoned), and columns may have been
-    given other values (`fixed=`).
-    """
-    if torch.equal(told, x):
-        return list(range(len(told))), [], genotypes
-    rows = list(range(len(told))) if len(told) == len(x) else _place(x, told)
-    genotypes = genotypes.copy()
-    differs = (told != x[rows]).cpu().numpy()
-    changed = np.flatnonzero(differs.any(1)).tolist()
-    as_told = box.genotypes(told)
-    for row in changed:
-        columns = differs[row]
-        genotypes[rows[row], columns] = as_told[row, columns]
-    return rows, [rows[row] for row in changed], genotypes
-
-
-def _place(x: Tensor, told: Tensor) -> list[int]:
-    """Return increasing rows of x for the rows of `told`, equal ones where there are any."""
-    rows: list[int] = []
-    spare = len(x) - len(told)  # how many rows of x have no counterpart
-    row = 0
-    for point in told:
-        ahead = (x[row : row + spare + 1] == point).sum(1)
-        skip = int(ahead.argmax())  # the first of those that agree in most columns
-        rows.append(row + skip)
-        row += skip + 1
-        spare -= skip
-    return rows
-
-
-def _fitness(n: int, rows: list[int], values: Array) -> list[float]:
-    """Return n finite values to rank by: failed rows above every other, rows that were not told in the middle."""
-    finite = values[np.isfinite(values)]
-    if len(finite) == n:
-        return values.tolist()
-    low, high = float(finite.min()), float(finite.max())
-    worst = min(max(high + (high - low), float(np.nextafter(high, np.inf))), float(np.finfo(np.float64).max))
-    fitness = [float(np.median(finite))] * n
-    for row, value in zip(rows, values.tolist(), strict=True):
-        fitness[row] = value if math.isfinite(value) else worst
-    return fitness
 
 
 def _check_memory(dim: int) -> None:
