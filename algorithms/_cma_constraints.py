@@ -2,6 +2,7 @@
 
 The Lagrangian is adapted as in Atamna, Auger and Hansen (FOGA 2017) with pycma's refinements; what is ranked is
 f + sum(lam g + mu g^2 / 2), shifted so that the values of successive generations can be compared by stop criteria.
+Values and constraints are divided by their spread in the run's first generation, so that units do not matter.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ Numbers = dict[str, Any]
 
 _SAVED = ("lam", "mu", "_initialized", "f", "g", "count", "count_g_in_penalized_domain")
 _FEASIBLE_FIRST = 22  # generations in which only violations count until something feasible is seen, as in pycma
+_HUGE = float(np.finfo(np.float64).max)
 _OFFSET = 1e4  # infeasible values stand above the first feasible ones, as in pycma
 
 
@@ -44,6 +46,9 @@ def penalised(numbers: Numbers, dim: int, generation: int, values: Array, violat
     dict
     array, shape (n,)
     """
+    scale = numbers.get("scale") or [_spread(values), *(_spread(column) for column in violations.T)]
+    violations = violations / np.array(scale[1:])
+    values = values / scale[0]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # pycma warns about constraints that do not vary within a generation
         lagrangian = _lagrangian_class()(dim)
@@ -55,7 +60,7 @@ def penalised(numbers: Numbers, dim: int, generation: int, values: Array, violat
         penalties = _penalties(lagrangian, violations)
     feasible = (violations <= 0).all(1)
     last = float(values[feasible].min()) if feasible.any() else numbers.get("last_feasible")
-    after = {**_read(lagrangian), "last_feasible": last}
+    after = {**_read(lagrangian), "last_feasible": last, "scale": scale}
     if last is None and generation < _FEASIBLE_FIRST:
         fitness = (np.maximum(violations, 0.0) ** 2).sum(1)
     else:
@@ -66,7 +71,15 @@ def penalised(numbers: Numbers, dim: int, generation: int, values: Array, violat
         fitness = fitness + (last - float(fitness.min()))
         if not feasible.any():
             fitness = fitness + float(np.abs(penalties).min())
-    return after, fitness
+    with np.errstate(over="ignore"):
+        return after, np.nan_to_num(fitness * scale[0], nan=_HUGE, posinf=_HUGE, neginf=-_HUGE)
+
+
+def _spread(values: Array) -> float:
+    """Return the interquartile range, or 1 where there is none: what coefficients should not depend on."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    spread = float(high / 2 - low / 2) * 2  # the difference of huge values may not be representable
+    return spread if 0 < spread < np.inf else 1.0
 
 
 @cache

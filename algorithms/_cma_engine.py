@@ -41,6 +41,7 @@ _STATE = {
     }.items()
 }
 _MATRICES = ("B", "C")
+_COORDINATE_CONDITION = 1e8  # pycma's: from here on the scaling of coordinates moves out of the covariance matrix
 
 
 class Engine:
@@ -58,6 +59,7 @@ class Engine:
     def __init__(self, box: SearchBox, run: Run, *, diagonal: bool) -> None:
         self.box = box
         self.run = run
+        self._diagonal = diagonal
         self._generator: torch.Generator | None = None
         with _Quiet():
             self._es = self._make(run, diagonal)
@@ -90,7 +92,7 @@ class Engine:
             "maxstd": self.box.width / 3,
             # No linear map is put in front of the search at condition 1e12, as pycma would do: it would be one more
             # matrix of state. The run stops at condition 1e14 and restarts.
-            "conditioncov_alleviate": [1e8, 0],
+            "conditioncov_alleviate": [_COORDINATE_CONDITION, 0],
             "integer_variables": list(self.box.integers),
         }
         if run.population_size:
@@ -250,10 +252,11 @@ class Engine:
                 self._limit_stds()
                 reasons = list(es.stop())
                 # What pycma does first in its next `ask`: done here, so that sampling changes no number.
-                es.alleviate_conditioning_in_coordinates(es.opts["conditioncov_alleviate"][0])
-                if hasattr(es.sm, "update_now"):
+                if not self._diagonal:
+                    if es.dC.max() >= _COORDINATE_CONDITION * es.dC.min():
+                        es.alleviate_conditioning_in_coordinates(_COORDINATE_CONDITION)
                     es.sm.update_now()
-                es._updateBDfromSM(es.sm)
+                    es._updateBDfromSM(es.sm)
         except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError, np.linalg.LinAlgError) as error:
             return numbers, [f"breakdown: {type(error).__name__}: {error}"]
         finally:

@@ -67,8 +67,9 @@ def fitness_of(n: int, rows: list[int], values: Array) -> list[float]:
     if len(finite) == n:
         return [float(value) for value in values]
     low, high = float(finite.min()), float(finite.max())
-    worst = min(max(high + (high - low), float(np.nextafter(high, np.inf))), float(np.finfo(np.float64).max))
-    fitness = [float(np.median(finite))] * n
+    worst = min(max(high + (high - low), math.nextafter(high, math.inf)), float(np.finfo(np.float64).max))
+    middle = np.sort(finite)[[(len(finite) - 1) // 2, len(finite) // 2]] / 2  # halved first: huge values may be told
+    fitness = [float(middle.sum())] * n
     for row, value in zip(rows, values.tolist(), strict=True):
         fitness[row] = value if math.isfinite(value) else worst
     return fitness

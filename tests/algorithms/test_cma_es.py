@@ -424,6 +424,23 @@ def test_flat_values_do_no_harm(value: float) -> None:
         assert ((batch.x >= -5) & (batch.x <= 5)).all()
 
 
+@pytest.mark.parametrize(("unit", "constraint_unit"), [(1e6, 1e-6), (1e-3, 1e6)])
+def test_units_of_values_and_constraints_do_not_matter(unit: float, constraint_unit: float) -> None:
+    optimizer = Optimizer(cube(4), CMAES(), n_constraints=1, seed=2)
+    while optimizer.n_evaluations < 1500:
+        batch = optimizer.ask()
+        optimizer.tell(batch, unit * (batch.x**2).sum(1), violations=constraint_unit * (1 - batch.x[:, 0]))
+    assert float(optimizer.result().values) == pytest.approx(unit, rel=1e-4)
+
+
+def test_huge_values_with_constraints() -> None:
+    optimizer = Optimizer(cube(3), CMAES(), n_constraints=1, seed=0)
+    for _ in range(40):
+        batch = optimizer.ask()
+        optimizer.tell(batch, sphere(batch.x) * 1e306 - 8e307, violations=(1 - batch.x[:, :1]) * 1e307)
+    assert torch.isfinite(optimizer.ask().x).all()
+
+
 def test_huge_and_tiny_values() -> None:
     optimizer = Optimizer(cube(3), CMAES(), seed=0)
     for _ in range(30):
