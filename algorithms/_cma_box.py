@@ -97,8 +97,9 @@ class SearchBox:
         """Return the points of the space, shape (n, d), that search vectors, shape (n, d), stand for."""
         inside = self.fold(genotypes)
         if self._scale is not None:
-            scaled = self._space.lower + inside * self._scale
-            x = torch.from_numpy(np.clip(scaled, self._space.lower, self._space.upper, out=scaled))
+            scaled = inside * self._scale
+            scaled += self._space.lower
+            x = torch.from_numpy(np.minimum(scaled, self._space.upper, out=scaled))  # for the last bit
             return x if x.dtype == dtype and x.device == device else x.to(device, dtype)
         if self.integers:
             inside = inside.copy() if inside is genotypes else inside

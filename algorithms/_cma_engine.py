@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from blackbox.algorithms._cma_box import SearchBox
 from blackbox.algorithms._cma_run import Run
+from blackbox.errors import StateError
 
 __all__ = ["Engine"]
 
@@ -35,7 +37,7 @@ _STATE = {
         "best": "f evals",
         "fit": "fit hist histbest histmedian median median0 median_min median_previous median_got_worse "
         "flatfit_iterations",
-        "full": "C B D _corr_condition _corr_condition_count_eigen _beta_diagonal_acceleration last_update count_tell "
+        "full": "D _corr_condition _corr_condition_count_eigen _beta_diagonal_acceleration last_update count_tell "
         "count_eigen",
         "diagonal": "standard_deviations",  # exists after a rescaling only
     }.items()
@@ -65,14 +67,20 @@ class Engine:
             self._es = self._make(run, diagonal)
         es = self._es
         self._population_size = int(es.popsize)
-        self._parts: list[tuple[str, Any, tuple[str, ...]]] = [
-            ("es", es, _STATE["es"]),
-            ("sigma_vec", es.sigma_vec, _STATE["sigma_vec"]),
-            ("adapt_sigma", es.adapt_sigma, _STATE["adapt_sigma"]),
-            ("stagnation", es._stoptolxstagnation, _STATE["stagnation"]),
-            ("best", es.best, _STATE["best"]),
-            ("fit", es.fit, _STATE["fit"]),
-            ("sm", es.sm, _STATE["diagonal" if diagonal else "full"]),
+        owners = {
+            "es": es,
+            "sigma_vec": es.sigma_vec,
+            "adapt_sigma": es.adapt_sigma,
+            "stagnation": es._stoptolxstagnation,
+            "best": es.best,
+            "fit": es.fit,
+            "diagonal" if diagonal else "full": es.sm,
+        }
+        self._slots = [
+            (f"{part}.{name}", owner, name)
+            for part, owner in owners.items()
+            for name in _STATE[part]
+            if name not in _MATRICES
         ]
         self._holds: Numbers = self._read()
         self.first_numbers = self._holds
@@ -144,17 +152,17 @@ class Engine:
 
     def _read(self) -> Numbers:
         numbers: Numbers = {"tolupsigma": self._es.opts["tolupsigma"]}
-        for part, owner, names in self._parts:
-            for name in names:
-                value: Any = getattr(owner, name, None)
-                if name in _MATRICES:
-                    # Stored in the order of its memory: products differ in the last bit between the two orders.
-                    by_columns = not value.flags.c_contiguous
-                    numbers[f"{part}.{name}_by_columns"] = by_columns
-                    value = value.T if by_columns else value
-                if isinstance(value, (np.ndarray, list)) and name != "B":  # B is only ever replaced as a whole
-                    value = value.copy()
-                numbers[f"{part}.{name}"] = value
+        for key, owner, name in self._slots:
+            value = getattr(owner, name, None)
+            numbers[key] = value.copy() if isinstance(value, (np.ndarray, list)) else value
+        if not self._diagonal:
+            for name in _MATRICES:
+                # Stored in the order of its memory: products differ in the last bit between the two orders.
+                matrix = getattr(self._es.sm, name)
+                by_columns = not matrix.flags.c_contiguous
+                matrix = matrix.T if by_columns else matrix
+                numbers[name] = matrix.copy() if name == "C" else matrix  # B is only ever replaced as a whole
+                numbers[f"{name}_by_columns"] = by_columns
         return numbers
 
     def _load(self, numbers: Numbers) -> None:
@@ -162,23 +170,31 @@ class Engine:
             return
         es = self._es
         es.opts["tolupsigma"] = numbers["tolupsigma"]
-        for part, owner, names in self._parts:
-            for name in names:
-                value = numbers[f"{part}.{name}"]
-                if isinstance(value, (np.ndarray, list)) and name != "B":
-                    value = value.copy()
-                if name in _MATRICES and numbers[f"{part}.{name}_by_columns"]:
-                    value = value.T
-                if value is not None or name != "standard_deviations":
-                    setattr(owner, name, value)
-                elif hasattr(owner, name):
-                    delattr(owner, name)
+        for key, owner, name in self._slots:
+            value = numbers[key]
+            if value is None and name == "standard_deviations":
+                owner.__dict__.pop(name, None)
+            else:
+                setattr(owner, name, value.copy() if isinstance(value, (np.ndarray, list)) else value)
+        if not self._diagonal:
+            for name in _MATRICES:
+                matrix = numbers[name].copy()
+                setattr(es.sm, name, matrix.T if numbers[f"{name}_by_columns"] else matrix)
         es.mean_old = es.mean
         es.mean_after_tell = es.mean.copy()
         es._isotropic_mean_shift_iteration = -1
         es._stopdict.lastiter = -1
         es._updateBDfromSM(es.sm)
         self._holds = numbers
+
+    def check(self, numbers: Numbers) -> None:
+        """Raise `StateError` unless loaded numbers have the names of this engine's, and its matrices their shapes."""
+        own = self.first_numbers
+        if set(numbers) != set(own):
+            raise StateError(f"numbers: expected {sorted(own)}, got {sorted(numbers)}")
+        for name, value in own.items():
+            if np.ndim(value) and not isinstance(value, list) and np.shape(numbers[name]) != np.shape(value):
+                raise StateError(f"{name}: expected shape {np.shape(value)}, got {np.shape(numbers[name])}")
 
     # -- the steps of a generation ---------------------------------------------------------------------------
 
@@ -292,19 +308,25 @@ class Engine:
 class _Quiet:
     """Silence pycma: its verbosity is a global of its own, and some of its warnings ignore it."""
 
-    def __enter__(self) -> None:
-        from cma.utilities import utils
+    __slots__ = ("_before", "_filters")
 
-        self._utils = utils
+    def __enter__(self) -> None:
+        utils = _pycma_utils()
         self._before = utils.global_verbosity
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
-        warnings.simplefilter("ignore")
         utils.global_verbosity = -10
+        self._filters = warnings.catch_warnings(action="ignore")
+        self._filters.__enter__()
 
     def __exit__(self, *error: Any) -> None:
-        self._warnings.__exit__(*error)
-        self._utils.global_verbosity = self._before
+        self._filters.__exit__(*error)
+        _pycma_utils().global_verbosity = self._before
+
+
+@cache
+def _pycma_utils() -> Any:
+    from cma.utilities import utils
+
+    return utils
 
 
 class _Nothing:

@@ -262,10 +262,11 @@ class CMAES:
         return dim > _FULL_UP_TO if self.diagonal == "auto" else bool(self.diagonal)
 
     def _engine(self, spec: Spec, state: CMAState) -> Engine:
-        """Return the state's engine; made anew after loading."""
+        """Return the state's engine; made anew after loading, where a state of another shape raises `StateError`."""
         if state.engine is not None:
             return state.engine
         engine = Engine(SearchBox(spec.space), state.run, diagonal=self._is_diagonal(spec.dim))
+        engine.check(state.numbers)
         object.__setattr__(state, "engine", engine)  # a cache: no part of the state
         return engine
 

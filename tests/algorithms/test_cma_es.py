@@ -22,7 +22,7 @@ from blackbox.algorithms import CMAES
 from blackbox.algorithms._cma_box import SearchBox
 from blackbox.algorithms._cma_ranking import fitness_of, match
 from blackbox.algorithms._cma_run import Plan, next_run
-from blackbox.errors import CapabilityError, ExhaustedError, NotReadyError, SettingError, TellError
+from blackbox.errors import CapabilityError, ExhaustedError, NotReadyError, SettingError, StateError, TellError
 from blackbox.optimizer import Optimizer
 from blackbox.parameters import Categorical, Integer, Ordinal, Real
 from blackbox.random import make_generator
@@ -611,6 +611,18 @@ def test_saving_at_any_generation_changes_nothing() -> None:
     assert plain._kernel.plan.n_runs >= 1
 
 
+def test_a_state_of_another_shape_is_refused() -> None:
+    optimizer = Optimizer(cube(3), CMAES(), seed=0)
+    trajectory(optimizer, 2)
+    for name, value in (("C", np.eye(4)), ("es.mean", np.zeros(2)), ("es.surplus", 1.0)):
+        tree = optimizer.state()
+        tree["kernel"]["numbers"][name] = value
+        other = Optimizer(cube(3), CMAES(), seed=0)
+        other.restore(tree)
+        with pytest.raises(StateError, match=name):
+            other.ask()
+
+
 # -- what it must leave alone ------------------------------------------------------------------------------------------
 
 
@@ -652,6 +664,24 @@ def test_it_leaves_the_users_own_pycma_as_loud_as_it_was(capfd: pytest.CaptureFi
 def test_importing_the_package_does_not_load_pycma() -> None:
     script = "import sys, blackbox, blackbox.algorithms.cma_es; sys.exit('cma' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_the_first_use_warns_of_nothing_and_leaves_global_generators_alone() -> None:
+    script = """
+import random, numpy, torch
+from blackbox.algorithms import CMAES
+from blackbox.optimizer import Optimizer
+from blackbox.space import Space
+def states():
+    return str(numpy.random.get_state()), str(random.getstate()), torch.get_rng_state().tolist()
+before = states()
+Optimizer(Space.box([0.0], [1.0]), CMAES(), seed=0).ask()
+assert states() == before
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], check=True, timeout=120, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
