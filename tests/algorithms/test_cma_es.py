@@ -536,11 +536,11 @@ def test_bipop_balances_both_kinds_of_runs() -> None:
 # -- saving ------------------------------------------------------------------------------------------------------------
 
 _RESUME = """
-import sys, torch
-from blackbox.optimizer import Optimizer
+import sys
 sys.path.insert(0, {folder!r})
 from test_cma_es import resume_and_go_on
-resume_and_go_on({path!r}, {out!r})
+for name in {names!r}:
+    resume_and_go_on({path!r} + name, {path!r} + name + ".out")
 """
 
 
@@ -568,35 +568,39 @@ def resume_and_go_on(path: str, out: str) -> None:
     torch.save({"points": go_on(optimizer, 25), "pending": pending.x}, out)
 
 
-SPACES = {
-    "box": lambda: cube(6),
-    "mixed": lambda: Space({"a": Real(-1, 2), "lr": Real(1e-5, 1, log=True), "n": Integer(0, 9), "k": Integer(1, 2)}),
-    "one": lambda: Space({"a": Real(-1, 2)}),
+RESUMED: dict[str, tuple[Space, int, CMAES]] = {
+    "box": (cube(6), 0, CMAES()),
+    "constrained": (cube(6), 1, CMAES(restarts="ipop")),
+    "mixed": (
+        Space({"a": Real(-1, 2), "lr": Real(1e-5, 1, log=True), "n": Integer(0, 9), "k": Integer(1, 2)}),
+        1,
+        CMAES(),
+    ),
+    "one": (Space({"a": Real(-1, 2)}), 0, CMAES(diagonal=True)),
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "k", "diagonal"), [("box", 0, "auto"), ("box", 2, "auto"), ("mixed", 1, "auto"), ("one", 0, True)]
-)
-def test_it_resumes_bit_for_bit_in_a_new_process(name: str, k: int, diagonal: Any, tmp_path: Path) -> None:
-    optimizer = Optimizer(SPACES[name](), CMAES(diagonal=diagonal), n_constraints=min(k, 1), seed=8)
-    go_on(optimizer, 14)
-    external = optimizer.space.batch(optimizer.space.from_unit(torch.full((1, optimizer.space.dim), 0.41).double()))
-    first = optimizer.ask(3)
-    optimizer.ask(1)
-    told = first[[2, 0]]  # buffered: the generation is not complete
-    optimizer.tell(told, **values_of(told, optimizer))
-    optimizer.tell(external, [-1.0], violations=[[-1.0]] if optimizer.n_constraints else None)
-    path, out = tmp_path / "state", tmp_path / "out"
-    optimizer.save(path)
-    pending = optimizer.pending
-    optimizer.tell(pending, **values_of(pending, optimizer))
-    expected = go_on(optimizer, 25)
-    script = _RESUME.format(folder=str(Path(__file__).parent), path=str(path), out=str(out))
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
-    found = torch.load(out, weights_only=True)
-    assert torch.equal(found["pending"], pending.x)
-    assert torch.equal(found["points"], expected)
+def test_it_resumes_bit_for_bit_in_a_new_process(tmp_path: Path) -> None:
+    expected = {}
+    for name, (space, k, algorithm) in RESUMED.items():
+        optimizer = Optimizer(space, algorithm, n_constraints=k, seed=8)
+        go_on(optimizer, 14)
+        external = space.batch(space.from_unit(torch.full((1, space.dim), 0.41).double()))
+        first = optimizer.ask(3)
+        optimizer.ask(1)
+        told = first[[2, 0]]  # buffered: the generation is not complete
+        optimizer.tell(told, **values_of(told, optimizer))
+        optimizer.tell(external, [-1.0], violations=[[-1.0]] if k else None)
+        optimizer.save(tmp_path / name)
+        pending = optimizer.pending
+        optimizer.tell(pending, **values_of(pending, optimizer))
+        expected[name] = (pending.x, go_on(optimizer, 25))
+    script = _RESUME.format(folder=str(Path(__file__).parent), names=list(RESUMED), path=f"{tmp_path}/")
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=240)
+    for name, (pending, points) in expected.items():
+        found = torch.load(tmp_path / f"{name}.out", weights_only=True)
+        assert torch.equal(found["pending"], pending), name
+        assert torch.equal(found["points"], points), name
 
 
 def test_saving_at_any_generation_changes_nothing() -> None:
