@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,16 +29,17 @@ class Reduction:
     ----------
     space : Space or None
         The searched part; None where nothing is left to search.
-    columns : list of int
+    columns : sequence of int
         The columns of `full` that `space` is made of, in order.
     """
 
     def __init__(self, full: Space, constants: Mapping[int, float]) -> None:
         self.full = full
+        self.constants = dict(constants)
         self.is_identity = not constants
         if self.is_identity:
             self.space: Space | None = full
-            self.columns = list(range(full.dim))
+            self.columns: Sequence[int] = range(full.dim)
             return
         conditions = _conditions_by_child(full)
         resolved = {child: _resolve(child, conditions, constants) for child in conditions}
@@ -89,6 +90,13 @@ class Reduction:
     def restrict(self, x: Tensor) -> Tensor:
         """Return points of the full space, shape (n, d), as points of the searched part, shape (n, d')."""
         return x if self.is_identity else x[:, self._index.to(x.device)]
+
+    def elsewhere(self, x: Tensor) -> Tensor | None:
+        """Return which points of the full space have other values in constant columns, shape (n,); None if none can."""
+        if self.is_identity:
+            return None
+        template = self._template.to(x.device, x.dtype)
+        return ((x != template) & ~torch.isnan(template) & ~torch.isnan(x)).any(1)
 
 
 def _conditions_by_child(space: Space) -> dict[int, dict[int, set[float]]]:
