@@ -20,8 +20,8 @@ import torch
 from blackbox.problems import engineering
 from blackbox.problems._re_base import EngineeringProblem
 
-STORED = {2: 400, 3: 800, 4: 1200, 6: 2000}
-ARCHIVE = 3000
+STORED = {2: 400, 3: 800, 4: 2500, 6: 2000}  # by number of objectives
+ARCHIVE = {2: 3000, 3: 3000, 4: 6000, 6: 3000}
 CHILDREN = 3000
 
 
@@ -79,14 +79,12 @@ def vary(x: np.ndarray, problem: EngineeringProblem, rng: np.random.Generator) -
 def evolve(problem: EngineeringProblem, generations: int, seed: int) -> np.ndarray:
     """Return archived points of the last generation, in the order of `spread`."""
     rng = np.random.default_rng(seed)
-    x, values = evaluate(
-        problem, rng.uniform(problem.space.lower, problem.space.upper, (20 * CHILDREN, problem.dim))
-    )
+    x, values = evaluate(problem, rng.uniform(problem.space.lower, problem.space.upper, (20 * CHILDREN, problem.dim)))
     for generation in range(generations + 1):
         keep = moocore.is_nondominated(values)
         x, values = x[keep], values[keep]
-        if len(x) > ARCHIVE:
-            rows = spread(values, ARCHIVE * 2 // 3)
+        if len(x) > ARCHIVE[problem.m]:
+            rows = spread(values, ARCHIVE[problem.m] * 2 // 3)
             x, values = x[rows], values[rows]
         if generation < generations:
             new_x, new_values = evaluate(problem, vary(x, problem, rng))
@@ -107,7 +105,7 @@ def enumerate_gears(problem: EngineeringProblem) -> np.ndarray:
 def main() -> None:
     """Compute and store the sets."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--generations", type=int, default=400)
+    parser.add_argument("--generations", type=int, default=250)
     parser.add_argument("--only", default=",".join(engineering.__all__))
     parser.add_argument("--out", default="problems/data/re_pareto_sets.npz")
     options = parser.parse_args()

@@ -50,10 +50,12 @@ class BoxProblem(Problem):
         n_constraints: int = 0,
         name: str | None = None,
     ) -> None:
-        if dim is not None:
-            lower, upper = np.broadcast_to(lower, (dim,)), np.broadcast_to(upper, (dim,))
+        shape = np.shape(lower) if dim is None else (dim,)
         super().__init__(
-            Space.box(lower, upper), objectives=objectives, n_constraints=n_constraints, name=name
+            Space.box(np.broadcast_to(lower, shape), np.broadcast_to(upper, shape)),
+            objectives=objectives,
+            n_constraints=n_constraints,
+            name=name,
         )
 
     @property

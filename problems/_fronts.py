@@ -44,7 +44,7 @@ def simplex(n: int, m: int) -> Tensor:
 def sphere(n: int, m: int) -> Tensor:
     """Return about n points of the positive part of the unit sphere in m dimensions, shape (r, m), float64."""
     points = simplex(n, m)
-    return points / points.norm(dim=-1, keepdim=True)
+    return points / points.square().sum(-1, keepdim=True).sqrt()
 
 
 def unit_grid(n: int, dim: int) -> Tensor:

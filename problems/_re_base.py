@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,11 @@ class EngineeringProblem(BoxProblem):
     def pareto_set(self) -> Tensor:
         """The stored points whose values approximate the Pareto front, shape (r, d), float64."""
         low, high = self.space.bounds()
-        return torch.from_numpy(_stored_sets()[type(self).__name__]).to(torch.float64).clamp(low, high)
+        return (
+            torch.from_numpy(_stored_sets()["RE34" if self.name == "VehicleSafety" else self.name])
+            .to(torch.float64)
+            .clamp(low, high)
+        )
 
     def pareto_front(self, n: int = 1000) -> Tensor:
         """Return an approximation of the Pareto front of at most n points, shape (r, m), float64.
@@ -52,17 +57,17 @@ class EngineeringProblem(BoxProblem):
     @property
     def ideal(self) -> Tensor:
         """The least value of each objective on the front, shape (m,)."""
-        return _extremes(type(self))[0].clone()
+        return _extremes(self.name)[0].clone()
 
     @property
     def nadir(self) -> Tensor:
         """The largest value of each objective on the front, shape (m,)."""
-        return _extremes(type(self))[1].clone()
+        return _extremes(self.name)[1].clone()
 
     @property
     def reference_point(self) -> Tensor:  # type: ignore[override]
         """The point ideal + 1.1 (nadir - ideal), shape (m,)."""
-        low, high = _extremes(type(self))
+        low, high = _extremes(self.name)
         return low + 1.1 * (high - low)
 
 
@@ -73,8 +78,9 @@ def _stored_sets() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]
 
 
 @cache
-def _extremes(cls: type[EngineeringProblem]) -> tuple[Tensor, Tensor]:
-    front = cls().pareto_front(10**9)
+def _extremes(name: str) -> tuple[Tensor, Tensor]:
+    problem: EngineeringProblem = getattr(import_module("blackbox.problems"), name)()
+    front = problem.pareto_front(10**9)
     return front.amin(0), front.amax(0)
 
 

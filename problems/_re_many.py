@@ -155,9 +155,7 @@ class RE42(EngineeringProblem):
         cargo = deadweight - daily * (sea_days + 5) - 2 * deadweight.sqrt()
         trips = 350 / (sea_days + 2 * (cargo / 8000 + 0.5))
         cost = (capital + running + (fuel + port) * trips) / (cargo * trips)
-        stability = (
-            0.53 * draft + (0.085 * block - 0.002) * beam.square() / (draft * block) - 1 - 0.52 * depth
-        )
+        stability = 0.53 * draft + (0.085 * block - 0.002) * beam.square() / (draft * block) - 1 - 0.52 * depth
         broken = violation(
             length / beam - 6,
             15 - length / depth,

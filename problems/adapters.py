@@ -190,9 +190,7 @@ class PymooProblem(Problem):
         values = torch.from_numpy(np.asarray(out["F"], dtype=np.float64)).to(x.device)
         if not columns:
             return Evaluation(values)
-        return Evaluation(
-            values, torch.from_numpy(np.concatenate(columns, axis=1).astype(np.float64)).to(x.device)
-        )
+        return Evaluation(values, torch.from_numpy(np.concatenate(columns, axis=1).astype(np.float64)).to(x.device))
 
     @property
     def _has_integers(self) -> bool:
@@ -217,13 +215,9 @@ class PymooProblem(Problem):
 def _pymoo_box(problem: Any) -> Space:
     if problem.xl is None or problem.xu is None:
         raise SettingError(f"problem: expected bounds for every variable, got {problem.xl!r}, {problem.xu!r}")
-    low, high = (
-        np.broadcast_to(np.asarray(b, dtype=float), (problem.n_var,)) for b in (problem.xl, problem.xu)
-    )
+    low, high = (np.broadcast_to(np.asarray(b, dtype=float), (problem.n_var,)) for b in (problem.xl, problem.xu))
     if getattr(problem, "vtype", float) in (int, bool):
-        return Space(
-            {f"x{i}": Integer(int(a), int(b)) for i, (a, b) in enumerate(zip(low, high, strict=True))}
-        )
+        return Space({f"x{i}": Integer(int(a), int(b)) for i, (a, b) in enumerate(zip(low, high, strict=True))})
     return Space.box(low, high)
 
 

@@ -14,7 +14,7 @@ from blackbox.problems.synthetic import Branin
 __all__ = ["ConstrainedBranin", "Gardner", "Gramacy"]
 
 
-class ConstrainedBranin(Branin):
+class ConstrainedBranin(BoxProblem):
     """Branin's function inside the disk (x1 - 2.5)^2 + (x2 - 7.5)^2 <= 50; optimum 0.397887 at (pi, 2.275).
 
     Of the three minimisers of `Branin`, the disk leaves one.
@@ -24,16 +24,18 @@ class ConstrainedBranin(Branin):
     Gelbart, Snoek, Adams. Bayesian Optimization with Unknown Constraints, 2014.
     """
 
+    optimum: float = Branin.optimum
+    optimum_is_global = True
+
     def __init__(self) -> None:
-        super().__init__()
-        self.n_constraints = 1
-        assert self.minimizers is not None
-        self.minimizers = self.minimizers[1:2]
+        self._branin = Branin()
+        super().__init__([-5.0, 0.0], [10.0, 15.0], n_constraints=1)
+        self.minimizers = torch.tensor([[math.pi, 2.275]], dtype=torch.float64)
 
     def evaluate(self, x: Tensor) -> Evaluation:
         """Return values, shape (n,), and violations, shape (n, 1), of points of shape (n, 2)."""
         outside = (x[:, :1] - 2.5).square() + (x[:, 1:] - 7.5).square() - 50
-        return Evaluation(super().evaluate(x), outside)
+        return Evaluation(self._branin.evaluate(x), outside)
 
 
 class Gardner(BoxProblem):

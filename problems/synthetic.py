@@ -276,7 +276,7 @@ class Hartmann3(_Hartmann):
     def __init__(self) -> None:
         super().__init__()
         self.minimizers = torch.tensor(
-            [0.11458887665506896, 0.5556488946169301, 0.8525469846866774], dtype=torch.float64
+            [[0.11458887665506896, 0.5556488946169301, 0.8525469846866774]], dtype=torch.float64
         )
 
 

@@ -234,9 +234,7 @@ class Noisy(_Wrapper):
         variance = inner.variance
         if self.report_variance:
             variance = std.square().expand_as(inner.values) + (0.0 if variance is None else variance)
-        return Evaluation(
-            inner.values + std * constant(noise, inner.values), inner.violations, variance, inner.extras
-        )
+        return Evaluation(inner.values + std * constant(noise, inner.values), inner.violations, variance, inner.extras)
 
     def pareto_front(self, n: int = 1000) -> Tensor:
         """Return about n points of the front without noise, shape (r, m)."""
