@@ -67,7 +67,7 @@ class _WFG(ManyObjectiveProblem):
 
     def _groups(self, y: Tensor) -> Tensor:
         """Return position parameters in their m - 1 groups, shape (n, m - 1, k / (m - 1))."""
-        return y[:, : self.k].reshape(len(y), self.m - 1, -1)
+        return y[:, : self.k].reshape(len(y), self.m - 1, self.k // (self.m - 1))
 
     def _means(self, y: Tensor) -> tuple[Tensor, Tensor]:
         return self._groups(y).mean(-1), y[:, self.k :].mean(-1)
@@ -222,5 +222,5 @@ class WFG9(_WFG):
     def _reduce(self, y: Tensor) -> tuple[Tensor, Tensor]:
         y = torch.cat([t.bias_parameter(y[:, :-1], _mean_of_later(y)), y[:, -1:]], dim=-1)
         near, far = t.shift_deceptive(y[:, : self.k]), t.shift_multimodal(y[:, self.k :], 30.0, 95.0)
-        groups = near.reshape(len(y), self.m - 1, -1)
+        groups = self._groups(near)
         return t.reduce_non_separable(groups), t.reduce_non_separable(far)
