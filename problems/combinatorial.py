@@ -100,13 +100,13 @@ class MNKLandscape(_Bits):
 
     def evaluate(self, x: Tensor) -> Tensor:
         """Return the values of points of shape (n, d), shape (n, m); time O(m n d k), memory O(n d)."""
-        bits = x.round().to(torch.int64)
+        bits = x.round().to(torch.int64).T.contiguous()  # (d, n): neighbours are then whole rows
         columns = []
         for neighbours, table in zip(self.neighbours.to(x.device), self.table.to(x.device, x.dtype), strict=True):
             words = torch.zeros_like(bits)
             for place in range(self.k + 1):
-                words += bits[:, neighbours[:, place]] << place
-            columns.append(table.gather(1, words.T).mean(0))
+                words.add_(bits.index_select(0, neighbours[:, place]), alpha=2**place)
+            columns.append(table.gather(1, words).mean(0))
         return torch.stack(columns, dim=-1)
 
 

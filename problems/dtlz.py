@@ -76,8 +76,8 @@ class DTLZ2(_DTLZ):
     Examples
     --------
     >>> problem = DTLZ2(dim=12, n_objectives=3)
-    >>> problem(torch.full((1, 12), 0.5)).values.square().sum().item()
-    1.0
+    >>> problem(torch.full((5, 12), 0.5)).values.shape
+    torch.Size([5, 3])
     """
 
     def __init__(self, dim: int | None = None, n_objectives: int = 3) -> None:
