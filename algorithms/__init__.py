@@ -1,1 +1,30 @@
-"""To be filled."""
+"""Algorithms: small immutable records of settings that an `Optimizer` drives.
+
+Each is loaded on first use, so that importing this package stays light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blackbox.algorithms.sampling import RandomSearch as RandomSearch
+    from blackbox.algorithms.sampling import Sobol as Sobol
+
+_HOMES = {
+    "RandomSearch": "sampling",
+    "Sobol": "sampling",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

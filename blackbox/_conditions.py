@@ -21,9 +21,7 @@ class Condition:
     codes: tuple[float, ...]
 
 
-def parse_conditions(
-    parameters: Mapping[str, Parameter], code: Callable[[str, Any], float]
-) -> tuple[Condition, ...]:
+def parse_conditions(parameters: Mapping[str, Parameter], code: Callable[[str, Any], float]) -> tuple[Condition, ...]:
     """Return the conditions in an order in which each parent is settled before its children.
 
     Raises
@@ -36,9 +34,7 @@ def parse_conditions(
     for name, parameter in parameters.items():
         for parent, values in (parameter.when or {}).items():
             if parent not in columns:
-                raise SpaceError(
-                    f"{name}: its condition names {parent!r}, which is no parameter", parameter=name
-                )
+                raise SpaceError(f"{name}: its condition names {parent!r}, which is no parameter", parameter=name)
             if isinstance(parameters[parent], Real):
                 raise SpaceError(
                     f"{name}: its condition names {parent!r}, a real parameter; conditions need an integer, "

@@ -59,7 +59,7 @@ class UnitMap:
     def from_unit(self, u: Tensor) -> Tensor:
         """Return points of the unit cube as codes, neither rounded nor clamped to the bounds."""
         start, scale, _ = self._constants(u.dtype, u.device)
-        x = torch.addcmul(start, u.clamp(0, 1), scale)
+        x = torch.addcmul(start, u, scale)
         if len(self._log_columns):
             x[:, self._log_columns] = x[:, self._log_columns].exp()
         return x

@@ -56,6 +56,8 @@ class Capabilities:
         The names of further columns that `tell` accepts.
     max_dim : int or None
         The largest number of searched columns.
+    own_result : bool
+        Whether `result` answers with a `Front` (populations); False leaves the best or the Pareto set to the optimizer.
     single_precision : bool
         Whether float32 is the default on a GPU (kernels of populations), float64 otherwise (models).
     """
@@ -73,6 +75,7 @@ class Capabilities:
     roles: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     max_dim: int | None = None
+    own_result: bool = False
     single_precision: bool = True
 
 
@@ -95,7 +98,7 @@ class Spec:
     space: Any
     n_objectives: int = 1
     n_constraints: int = 0
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float64
     budget: int | None = None
 

@@ -46,9 +46,7 @@ class Normal:
 
     def __post_init__(self) -> None:
         if not (_is_number(self.mean) and _is_number(self.std) and self.std > 0):
-            raise SpaceError(
-                f"Normal: expected a finite mean and a positive std, got {self.mean!r}, {self.std!r}"
-            )
+            raise SpaceError(f"Normal: expected a finite mean and a positive std, got {self.mean!r}, {self.std!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +72,7 @@ class _Roles:
         if len(given) > 1:
             raise SpaceError(f"expected at most one role, got {' and '.join(given)}")
         if self.when is not None and (not isinstance(self.when, Mapping) or not self.when):
-            raise SpaceError(
-                f"when: expected a non-empty mapping of parameter to value(s), got {self.when!r}"
-            )
+            raise SpaceError(f"when: expected a non-empty mapping of parameter to value(s), got {self.when!r}")
 
 
 def _is_number(value: Any) -> bool:

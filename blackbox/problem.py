@@ -61,9 +61,7 @@ class Problem:
 
     def evaluate(self, x: Tensor) -> Evaluation | Tensor:
         """Return the evaluation of points of shape (n, d) in the space's own units."""
-        raise TypeError(
-            f"{type(self).__name__} has no evaluate(x): implement it, or use Problem.from_function"
-        )
+        raise TypeError(f"{type(self).__name__} has no evaluate(x): implement it, or use Problem.from_function")
 
     def pareto_front(self, n: int = 1000) -> Tensor:
         """Return about n points of the true Pareto front, shape (r, m), where known."""
@@ -204,9 +202,7 @@ def parse_outcome(outcome: Any, objectives: Sequence[Objective], n_constraints: 
     """
     if isinstance(outcome, Evaluation):
         if outcome.values.numel() != len(objectives):
-            raise SettingError(
-                f"outcome: expected {len(objectives)} values, got {tuple(outcome.values.shape)}"
-            )
+            raise SettingError(f"outcome: expected {len(objectives)} values, got {tuple(outcome.values.shape)}")
         return Evaluation(outcome.values.reshape(1, -1), outcome.violations, outcome.variance, outcome.extras)
     if not isinstance(outcome, Mapping):
         return Evaluation(_row(outcome, len(objectives), "outcome"), _no_violations(n_constraints))
@@ -225,9 +221,7 @@ def parse_outcome(outcome: Any, objectives: Sequence[Objective], n_constraints: 
     variance = outcome.get("variance")
     return Evaluation(
         _row(values, len(objectives), "values"),
-        _no_violations(n_constraints)
-        if violations is None
-        else _row(violations, n_constraints, "violations"),
+        _no_violations(n_constraints) if violations is None else _row(violations, n_constraints, "violations"),
         None if variance is None else _row(variance, len(objectives), "variance"),
         {name: torch.as_tensor(column)[None] for name, column in outcome.get("extras", {}).items()},
     )

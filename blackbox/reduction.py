@@ -35,6 +35,7 @@ class Reduction:
 
     def __init__(self, full: Space, constants: Mapping[int, float]) -> None:
         self.full = full
+        self.constants = dict(constants)
         self.is_identity = not constants
         if self.is_identity:
             self.space: Space | None = full
@@ -89,6 +90,13 @@ class Reduction:
     def restrict(self, x: Tensor) -> Tensor:
         """Return points of the full space, shape (n, d), as points of the searched part, shape (n, d')."""
         return x if self.is_identity else x[:, self._index.to(x.device)]
+
+    def elsewhere(self, x: Tensor) -> Tensor | None:
+        """Return which points of the full space have other values in constant columns, shape (n,); None if none can."""
+        if self.is_identity:
+            return None
+        template = self._template.to(x.device, x.dtype)
+        return ((x != template) & ~torch.isnan(template) & ~torch.isnan(x)).any(1)
 
 
 def _conditions_by_child(space: Space) -> dict[int, dict[int, set[float]]]:

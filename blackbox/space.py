@@ -54,9 +54,7 @@ class Space:
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
         if not isinstance(parameters, Mapping) or not parameters:
-            raise SpaceError(
-                f"parameters: expected a non-empty mapping of name to parameter, got {parameters!r}"
-            )
+            raise SpaceError(f"parameters: expected a non-empty mapping of name to parameter, got {parameters!r}")
         checked: dict[str, Parameter] = {}
         for name, parameter in parameters.items():
             if not isinstance(name, str) or not name:
@@ -112,9 +110,7 @@ class Space:
             wrong = ~(np.isfinite(low) & np.isfinite(high) & (low <= high) & np.isfinite(high - low))
         space = cls.__new__(cls)
         space._names = None if names is None else list(names)
-        if names is not None and (
-            len(set(names)) != low.size or not all(isinstance(n, str) and n for n in names)
-        ):
+        if names is not None and (len(set(names)) != low.size or not all(isinstance(n, str) and n for n in names)):
             raise SpaceError(f"names: expected {low.size} distinct non-empty strings, got {list(names)!r}")
         if wrong.any():
             column = int(wrong.argmax())
@@ -194,9 +190,7 @@ class Space:
     @cached_property
     def fixed_columns(self) -> dict[int, float]:
         """The encoded value of each column that is not searched: `fixed=`, equal bounds, or a single level."""
-        fixed = {
-            int(column): float(self.lower[column]) for column in np.flatnonzero(self.lower == self.upper)
-        }
+        fixed = {int(column): float(self.lower[column]) for column in np.flatnonzero(self.lower == self.upper)}
         if self._parameters is not None:
             for column, (name, parameter) in enumerate(self._parameters.items()):
                 if parameter.fixed is not None:
@@ -222,7 +216,7 @@ class Space:
             return float(np.clip(scenarios.mean, self.lower[column], self.upper[column]))
         if isinstance(scenarios, str):
             return float(self.from_unit(torch.full((1, self.dim), 0.5, dtype=torch.float64))[0, column])
-        return self.code(name, list(scenarios)[0])
+        return self.code(name, next(iter(scenarios)))
 
     # -- configurations and codes ----------------------------------------------------------------------------
 
@@ -267,10 +261,7 @@ class Space:
 
     @cached_property
     def _level_codes(self) -> dict[int, dict[Any, float]]:
-        return {
-            c: {level_key(v): float(i) for i, v in enumerate(levels)}
-            for c, levels in self._level_lists.items()
-        }
+        return {c: {level_key(v): float(i) for i, v in enumerate(levels)} for c, levels in self._level_lists.items()}
 
     def encode(self, configs: Iterable[Mapping[str, Any]]) -> Tensor:
         """Return configurations as a tensor of shape (n, d), float64; NaN where inactive.
@@ -282,9 +273,7 @@ class Space:
             message names the parameter.
         """
         if isinstance(configs, Mapping):
-            raise SpaceError(
-                "configs: expected a list of dictionaries, got one dictionary; put it into a list"
-            )
+            raise SpaceError("configs: expected a list of dictionaries, got one dictionary; put it into a list")
         configs = list(configs)
         rows = np.full((len(configs), self.dim), np.nan)
         for row, config in enumerate(configs):
@@ -346,9 +335,7 @@ class Space:
             x = x.masked_fill(~self.activity(x), math.nan)
         return x
 
-    def bounds(
-        self, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
-    ) -> tuple[Tensor, Tensor]:
+    def bounds(self, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
         """Return the lower and upper bounds of the codes, each of shape (d,)."""
         cache = self.__dict__.setdefault("_bounds", {})
         key = (dtype, str(device))
@@ -368,7 +355,10 @@ class Space:
 
     def from_unit(self, u: Tensor) -> Tensor:
         """Return points of the unit cube, shape (n, d), as canonical points of this space."""
-        return self.canonical(self._unit.from_unit(self._as_rows(u)))
+        x = self._unit.from_unit(self._as_rows(u))
+        if self.is_real:
+            return x.clamp_(*self.bounds(x.dtype, x.device))
+        return self.canonical(x)
 
     @cached_property
     def _unit(self) -> UnitMap:

@@ -110,9 +110,7 @@ def _lift_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
         return [_lift_tensors(item, tensors) for item in tree]
     if isinstance(tree, (Tensor, np.ndarray)):
         name = f"t{len(tensors)}"
-        tensor = (
-            tree.detach().cpu() if isinstance(tree, Tensor) else torch.from_numpy(np.ascontiguousarray(tree))
-        )
+        tensor = tree.detach().cpu() if isinstance(tree, Tensor) else torch.from_numpy(np.ascontiguousarray(tree))
         tensors[name] = tensor.contiguous().clone()  # safetensors refuses tensors that share memory
         return {"$tensor" if isinstance(tree, Tensor) else "$array": name}
     return tree

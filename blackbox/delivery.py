@@ -1,0 +1,108 @@
+"""From told pieces to what a kernel sees: one table, sorted by id, so that order and grouping cannot matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from blackbox.algorithm import Seen
+from blackbox.candidates import Ids
+from blackbox.ledger import concatenate
+from blackbox.outcomes import Outcome
+from blackbox.reduction import Reduction
+
+__all__ = ["Piece", "merge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The rows of one tell that the kernel has not seen yet; `points` are those of the full space."""
+
+    ids: Ids
+    points: Any
+    outcome: Outcome
+    external: bool
+
+    @property
+    def id_tensor(self) -> Tensor:
+        """The ids, shape (n,), int64."""
+        if isinstance(self.ids, range):
+            return torch.arange(self.ids.start, self.ids.stop, dtype=torch.int64)
+        return self.ids
+
+
+def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen | None:
+    """Return told pieces as one table sorted by id; None where nothing in them concerns the searched part."""
+    pieces = [piece for piece in pieces if len(piece.points)]
+    if not pieces:
+        return None
+    points = concatenate([piece.points for piece in pieces])
+    outcomes = [piece.outcome for piece in pieces]
+    flags = [torch.full((len(p.points),), p.external, dtype=torch.bool) for p in pieces]
+    seen = Seen(
+        torch.cat([piece.id_tensor for piece in pieces]),
+        points,
+        torch.cat([o.values for o in outcomes]),
+        torch.cat([o.violations for o in outcomes]),
+        torch.cat([o.failed for o in outcomes]),
+        torch.cat(flags).to(outcomes[0].values.device),
+        _merge_variance(outcomes, n_objectives),
+        _merge_extras(outcomes),
+    )
+    keep = _order(seen, reduction)
+    if keep is not None:
+        seen = _pick(seen, keep)
+    if not len(seen):
+        return None
+    x = reduction.restrict(seen.x) if isinstance(seen.x, Tensor) else seen.x
+    return Seen(seen.ids, x, seen.values, seen.violations, seen.failed, seen.external, seen.variance, seen.extras)
+
+
+def _order(seen: Seen, reduction: Reduction) -> Tensor | None:
+    """Return the rows to keep, by id; None to keep all as they stand."""
+    sorted_already = bool((seen.ids[1:] > seen.ids[:-1]).all()) if len(seen.ids) > 1 else True
+    elsewhere = reduction.elsewhere(seen.x) if isinstance(seen.x, Tensor) else None
+    if elsewhere is None and sorted_already:
+        return None
+    order = seen.ids.argsort(stable=True)
+    if elsewhere is None:
+        return order
+    # External points with other values of a constant column lie outside the searched part.
+    return order[~(elsewhere & seen.external).cpu()[order]]
+
+
+def _pick(seen: Seen, rows: Tensor) -> Seen:
+    on_device = rows.to(seen.values.device)
+    return Seen(
+        seen.ids[rows],
+        seen.x[on_device],
+        seen.values[on_device],
+        seen.violations[on_device],
+        seen.failed[on_device],
+        seen.external[on_device],
+        None if seen.variance is None else seen.variance[on_device],
+        {name: column[on_device] for name, column in seen.extras.items()},
+    )
+
+
+def _merge_variance(outcomes: list[Outcome], n_objectives: int) -> Tensor | None:
+    if all(outcome.variance is None for outcome in outcomes):
+        return None
+    unknown = [outcome.values.new_full((len(outcome.values), n_objectives), torch.nan) for outcome in outcomes]
+    return torch.cat([u if o.variance is None else o.variance for o, u in zip(outcomes, unknown, strict=True)])
+
+
+def _merge_extras(outcomes: list[Outcome]) -> dict[str, Tensor]:
+    columns: dict[str, Tensor] = {}
+    for name in sorted({name for outcome in outcomes for name in outcome.extras}):
+        known = next(outcome.extras[name] for outcome in outcomes if name in outcome.extras)
+        dtype = known.dtype if known.is_floating_point() else torch.float64
+        parts = []
+        for outcome in outcomes:
+            missing = torch.full((len(outcome.values), *known.shape[1:]), torch.nan, dtype=dtype, device=known.device)
+            parts.append(outcome.extras.get(name, missing).to(dtype))
+        columns[name] = torch.cat(parts)
+    return columns

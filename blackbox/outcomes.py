@@ -1,0 +1,194 @@
+"""What was told, checked and converted once, at the boundary: kernels trust it afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.errors import TellError
+from blackbox.objective import Objective
+
+__all__ = ["Outcome", "parse_told"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Checked columns of one tell, minimised, on the kernel's device.
+
+    Attributes
+    ----------
+    values : Tensor, shape (n, m); NaN in failed rows
+    violations : Tensor, shape (n, k); NaN in failed rows
+    failed : Tensor, shape (n,), bool
+    variance : Tensor, shape (n, m), or None
+    extras : dict of str to Tensor, shape (n, ...)
+    """
+
+    values: Tensor
+    violations: Tensor
+    failed: Tensor
+    variance: Tensor | None = None
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+def parse_told(
+    values: Any,
+    *,
+    violations: Any,
+    variance: Any,
+    failed: Any,
+    extras: Mapping[str, Any],
+    n: int,
+    objectives: Sequence[Objective],
+    n_constraints: int,
+    signs: Tensor | None,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Outcome:
+    """Return what was told as an `Outcome`, or raise `TellError` naming the argument.
+
+    Parameters
+    ----------
+    signs : Tensor, shape (m,), or None
+        Factors that turn the user's directions into minimisation; None where all are one.
+    n : int
+        Rows of the batch; other parameters as for `Optimizer.tell`.
+    """
+    m = len(objectives)
+    marked = _failed_mask(failed, n, device)
+    if values is None:
+        if marked is None or not bool(marked.all()):
+            raise TellError(f"values: expected shape ({n}, {m}), got None; None is for failed rows only")
+        matrix = torch.full((n, m), torch.nan, dtype=dtype, device=device)
+    else:
+        matrix = _matrix(values, "values", n, m, dtype, device)
+    if signs is not None:
+        matrix = matrix * signs
+    bad = ~_finite_rows(matrix)
+    if n_constraints:
+        if violations is None:
+            if marked is None or not bool(marked.all()):
+                raise TellError(f"violations: expected shape ({n}, {n_constraints}), got None", argument="violations")
+            limits = torch.full((n, n_constraints), torch.nan, dtype=dtype, device=device)
+        else:
+            limits = _matrix(violations, "violations", n, n_constraints, dtype, device)
+        bad = bad | ~_finite_rows(limits)
+    elif violations is not None and np.size(violations):
+        raise TellError("violations: this problem has no constraints; declare n_constraints", argument="violations")
+    else:
+        limits = matrix.new_zeros((n, 0))
+    if marked is not None:
+        bad = bad | marked
+    return Outcome(
+        _blank(matrix, bad),
+        limits if not n_constraints else _blank(limits, bad),
+        bad,
+        None if variance is None else _variance(variance, n, m, dtype, device),
+        {name: _column(column, name, n, device) for name, column in extras.items()},
+    )
+
+
+def _finite_rows(matrix: Tensor) -> Tensor:
+    finite = torch.isfinite(matrix)
+    return finite[:, 0] if matrix.shape[1] == 1 else finite.all(1)
+
+
+def _blank(matrix: Tensor, bad: Tensor) -> Tensor:
+    """Return the matrix with NaN in bad rows, never the caller's own memory."""
+    return matrix.masked_fill(bad[:, None], torch.nan)
+
+
+def _matrix(given: Any, name: str, n: int, m: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return `given` as a tensor of shape (n, m); (n,) is accepted for m = 1."""
+    tensor = _real_tensor(given, name)
+    if tensor.dim() == 0 and n == 1 and m == 1:
+        tensor = tensor.reshape(1, 1)
+    elif tensor.dim() == 1 and m == 1:
+        tensor = tensor[:, None]
+    if tuple(tensor.shape) != (n, m):
+        also = f" or ({n},)" if m == 1 else ""
+        raise TellError(f"{name}: expected shape ({n}, {m}){also}, got {tuple(tensor.shape)}", argument=name)
+    if tensor.dtype == dtype and tensor.device == device:
+        return tensor
+    converted = tensor.to(device=device, dtype=dtype)
+    if tensor.dtype == torch.float64 and dtype != torch.float64:
+        overflow = torch.isinf(converted) & torch.isfinite(tensor).to(device)
+        if bool(overflow.any()):
+            rows = overflow.any(1).nonzero()[:, 0].tolist()
+            raise TellError(
+                f"{name}: {float(tensor[rows[0]].abs().max())!r} in row {rows[0]} does not fit {dtype}",
+                argument=name,
+                rows=rows,
+            )
+    return converted
+
+
+def _real_tensor(given: Any, name: str) -> Tensor:
+    if isinstance(given, Tensor):
+        if given.device.type == "meta":
+            raise TellError(f"{name}: expected a tensor with data, got one on device meta", argument=name)
+        tensor = given.detach()
+    elif isinstance(given, float):
+        return torch.tensor(given, dtype=torch.float64)
+    else:
+        try:
+            array = np.asarray(given)
+        except (ValueError, TypeError):
+            raise TellError(
+                f"{name}: expected an array of numbers, got ragged {_short(given)}", argument=name
+            ) from None
+        if array.dtype.kind not in "iuf":
+            raise TellError(f"{name}: expected real numbers, got {_kind(array)}: {_short(given)}", argument=name)
+        if array.dtype not in (np.float32, np.float64):
+            array = array.astype(np.float64)
+        # torch warns about read-only memory; nothing is written to it here, but a copy keeps it silent.
+        tensor = torch.from_numpy(np.ascontiguousarray(array if array.flags.writeable else array.copy()))
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise TellError(f"{name}: expected real numbers, got {tensor.dtype}", argument=name)
+    return tensor
+
+
+def _kind(array: np.ndarray[Any, Any]) -> str:
+    names = {"b": "booleans", "c": "complex numbers", "O": "objects", "U": "strings", "S": "bytes"}
+    return names.get(array.dtype.kind, str(array.dtype))
+
+
+def _failed_mask(failed: Any, n: int, device: torch.device) -> Tensor | None:
+    if failed is None:
+        return None
+    mask = failed if isinstance(failed, Tensor) else torch.as_tensor(np.asarray(failed))
+    if mask.dtype != torch.bool or mask.dim() > 1 or (mask.dim() == 1 and len(mask) != n):
+        raise TellError(f"failed: expected {n} booleans, got {_short(failed)}", argument="failed")
+    return mask.to(device).expand(n)
+
+
+def _variance(variance: Any, n: int, m: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    if isinstance(variance, (int, float)) and not isinstance(variance, bool):
+        variance = np.full((n, m), float(variance))
+    matrix = _matrix(variance, "variance", n, m, dtype, device).clone()
+    wrong = (matrix < 0) | torch.isinf(matrix)
+    if bool(wrong.any()):
+        row = int(wrong.any(1).nonzero()[0])
+        raise TellError(
+            f"variance: expected finite values >= 0 or NaN, got {matrix[row].tolist()} in row {row}",
+            argument="variance",
+            rows=[row],
+        )
+    return matrix
+
+
+def _column(column: Any, name: str, n: int, device: torch.device) -> Tensor:
+    tensor = _real_tensor(column, f"extras[{name!r}]").to(device)
+    if tensor.dim() == 0 or len(tensor) != n:
+        raise TellError(f"extras[{name!r}]: expected {n} rows, got shape {tuple(tensor.shape)}", argument="extras")
+    return tensor.clone()
+
+
+def _short(value: Any) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 80 else text[:77] + "..."

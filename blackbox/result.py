@@ -1,0 +1,95 @@
+"""What a search has found so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from blackbox.algorithm import Front
+from blackbox.incumbent import Incumbent, Rows
+from blackbox.reduction import Reduction
+
+if TYPE_CHECKING:
+    from blackbox.optimizer import Optimizer
+
+__all__ = ["Result", "make_result"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The best point, or the Pareto set, among the feasible points that were told; r rows, none if none was feasible.
+
+    Attributes
+    ----------
+    x : Tensor, shape (r, d), or Genomes
+    values : Tensor, shape (r, m)
+        In the objectives' own directions.
+    violations : Tensor, shape (r, k)
+    n_evaluations : int
+        Asked candidates that were told, failed ones included.
+    n_failed : int
+    least_violated : Result or None
+        The point with the smallest sum of positive violations, where the problem has constraints.
+    """
+
+    space: Any
+    x: Any
+    values: Tensor
+    violations: Tensor
+    n_evaluations: int
+    n_failed: int
+    least_violated: Result | None = None
+
+    @property
+    def configs(self) -> list[dict[str, Any]]:
+        """The points as dictionaries."""
+        configs: list[dict[str, Any]] = self.space.decode(self.x)
+        return configs
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        if len(self) == 1 and isinstance(self.x, Tensor) and self.x.shape[1] <= 20:
+            return f"Result(values={self.values[0].tolist()}, config={self.configs[0]}, n_evaluations={self.n_evaluations})"
+        return f"Result({len(self)} points, n_evaluations={self.n_evaluations})"
+
+
+def make_result(optimizer: Optimizer, front: Front | None, incumbent: Incumbent, reduction: Reduction) -> Result:
+    """Return the result of an optimizer, from its kernel's own front or from its incumbent."""
+    if front is not None:
+        best, least = _split(front, reduction)
+    else:
+        best, least = incumbent.best, incumbent.least_violated
+    nearest = _result(optimizer, least, None) if least is not None else None
+    return _result(optimizer, best, nearest)
+
+
+def _split(front: Front, reduction: Reduction) -> tuple[Rows | None, Rows | None]:
+    ids = torch.arange(len(front.values))
+    x = reduction.expand(front.x) if isinstance(front.x, Tensor) else front.x
+    rows = Rows(ids, x, front.values, front.violations)
+    total = front.violations.clamp(min=0).sum(1)
+    feasible = (total <= 0).nonzero()[:, 0]
+    least = rows[total.argmin().reshape(1)] if front.violations.shape[1] and len(rows) else None
+    return (rows[feasible] if len(feasible) else None), least
+
+
+def _result(optimizer: Optimizer, rows: Rows | None, least: Result | None) -> Result:
+    pending = optimizer.n_evaluations, optimizer.n_failed
+    if rows is None:
+        empty = torch.zeros((0, len(optimizer.objectives)), dtype=optimizer.dtype, device=optimizer.device)
+        return Result(
+            optimizer.space,
+            optimizer._no_points(),
+            empty,
+            empty.new_zeros((0, optimizer.n_constraints)),
+            *pending,
+            least,
+        )
+    values = rows.values.clone() if optimizer._signs is None else rows.values * optimizer._signs
+    x = rows.x.clone() if isinstance(rows.x, Tensor) else rows.x
+    return Result(optimizer.space, x, values, rows.violations.clone(), *pending, least)

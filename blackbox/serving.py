@@ -1,0 +1,88 @@
+"""Whether an algorithm can serve a problem: checked once, with a sentence that names one that can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from blackbox.algorithm import Algorithm, Capabilities
+from blackbox.errors import CapabilityError, SettingError
+from blackbox.space import Space
+
+__all__ = ["check_capabilities", "constants_of", "obstacle", "suitable"]
+
+
+def check_capabilities(algorithm: Algorithm[Any], space: Any, m: int, k: int) -> Capabilities:
+    """Return the algorithm's capabilities, or raise `CapabilityError` if it cannot serve m objectives and k constraints."""
+    if isinstance(algorithm, type) or not isinstance(algorithm, Algorithm):
+        hint = f"; did you mean {algorithm.__name__}()?" if isinstance(algorithm, type) else ""
+        raise SettingError(f"algorithm: expected an algorithm, got {algorithm!r}{hint}")
+    capabilities = algorithm.capabilities
+    reason = obstacle(capabilities, space, m, k)
+    if reason is not None:
+        others = suitable(space, m, k)
+        advice = f"; use {' or '.join(others)}" if others else ""
+        raise CapabilityError(f"{type(algorithm).__name__} cannot serve this problem: {reason}{advice}")
+    return capabilities
+
+
+def obstacle(capabilities: Capabilities, space: Any, m: int, k: int) -> str | None:
+    """Return why these capabilities do not cover a problem, or None if they do."""
+    fewest, most = capabilities.objectives
+    if not fewest <= m <= (most or m):
+        allowed = f"{fewest} to {most}" if most else f"{fewest} or more"
+        allowed = str(fewest) if fewest == most else allowed
+        return f"it has {m} objectives, {allowed} can be optimized"
+    if k and not capabilities.constraints:
+        return f"it has {k} constraints"
+    if not isinstance(space, Space):
+        return None if capabilities.genomes else "its candidates are genomes"
+    if capabilities.genomes and not capabilities.discrete:
+        return "its candidates are no genomes"
+    searched = (
+        [c for c in range(space.dim) if c not in constants_of(space, capabilities)] if not space.is_real else None
+    )
+    return _space_obstacle(capabilities, space, searched)
+
+
+def _space_obstacle(capabilities: Capabilities, space: Space, searched: list[int] | None) -> str | None:
+    dim = space.dim if searched is None else len(searched)
+    if capabilities.max_dim is not None and dim > capabilities.max_dim:
+        return f"it has {dim} variables, at most {capabilities.max_dim} can be searched"
+    if searched is None:
+        return None
+    kinds = set(space.kinds[searched].tolist())
+    if kinds - {0} and not capabilities.discrete:
+        return "it has integer, categorical or ordinal parameters"
+    if 2 in kinds and not capabilities.categorical:
+        return "it has categorical parameters"
+    children = {condition.child for condition in space.conditions}
+    if children & set(searched) and not capabilities.conditional:
+        return "it has conditional parameters"
+    return None
+
+
+def constants_of(space: Any, capabilities: Capabilities) -> dict[int, float]:
+    """Return the columns that are not searched, with their codes: fixed ones, and roles the algorithm does not search."""
+    if not isinstance(space, Space):
+        return {}
+    constants = dict(space.fixed_columns)
+    for column, role in space.role_columns.items():
+        if role not in capabilities.roles:
+            constants.setdefault(column, space.nominal(column))
+    return constants
+
+
+def suitable(space: Any, m: int, k: int) -> list[str]:
+    """Return the names of algorithms of this package whose defaults can serve a problem."""
+    from blackbox import algorithms
+
+    found = []
+    for name in algorithms.__all__:
+        kind = getattr(algorithms, name)
+        try:
+            capabilities = kind().capabilities
+        except (TypeError, ValueError, AttributeError, ImportError):
+            continue  # no algorithm, or one that needs settings
+        if isinstance(capabilities, Capabilities) and obstacle(capabilities, space, m, k) is None:
+            found.append(name)
+    return found
