@@ -1,24 +1,29 @@
-"""Making and opening study files: one atomic creation, and a door that foreign, damaged or hostile files do not pass."""
+"""Making study files, at once or not at all, and opening them: foreign, damaged and hostile files are refused."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
 import sqlite3
+import threading
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from blackbox._study_records import record_digest
 from blackbox.errors import StorageError
 
-__all__ = ["FORMAT", "connect", "create", "explain", "record_digest"]
+__all__ = ["FORMAT", "connect", "create", "explain", "release"]
 
 FORMAT = 1
 _MAGIC = b"SQLite format 3\x00"
 _APPLICATION_ID = 0x62626F78  # "bbox"
+Inode: TypeAlias = tuple[int, int]
+_held: Counter[Inode] = Counter()  # how often this process has each file open
+_guard = threading.Lock()
 SCHEMA = {
     "study": "CREATE TABLE study(key TEXT PRIMARY KEY, value TEXT NOT NULL, digest BLOB NOT NULL) WITHOUT ROWID",
     "log": "CREATE TABLE log(seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, payload TEXT NOT NULL, data BLOB, "
@@ -42,21 +47,6 @@ _CAUSES = {
     "SQLITE_LOCKED": "another connection holds its lock",
     "SQLITE_TOOBIG": "a record is too large",
 }
-
-
-def record_digest(table: str, *fields: str | bytes | int | None) -> bytes:
-    """Return 16 bytes that change when any field of a record changes."""
-    digest = hashlib.blake2b(digest_size=16)
-    for field in (table, *fields):
-        if isinstance(field, bytes):
-            kind, data = b"b", field
-        elif field is None:
-            kind, data = b"n", b""
-        else:
-            kind, data = (b"s", field.encode()) if isinstance(field, str) else (b"i", b"%d" % field)
-        digest.update(b"%b%d:" % (kind, len(data)))
-        digest.update(data)
-    return digest.digest()
 
 
 def explain(error: sqlite3.Error, path: str) -> StorageError:
@@ -130,13 +120,19 @@ def _fill(connection: sqlite3.Connection, meta: Mapping[str, Any]) -> None:
     connection.execute("COMMIT")
 
 
-def connect(path: Path | None, meta: Mapping[str, Any] | None = None) -> sqlite3.Connection:
+def connect(path: Path | None, meta: Mapping[str, Any] | None = None) -> tuple[sqlite3.Connection, Inode | None]:
     """Return a connection to an existing study file whose header, schema and structure were checked.
 
     Parameters
     ----------
     path : Path or None
         None makes a study in memory from `meta`.
+
+    Returns
+    -------
+    connection : sqlite3.Connection
+    inode : tuple or None
+        To be given to `release` once the connection is closed.
 
     Raises
     ------
@@ -146,28 +142,55 @@ def connect(path: Path | None, meta: Mapping[str, Any] | None = None) -> sqlite3
     if path is None:
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         _fill(connection, meta or {})
-        return connection
-    _check_header(path)
+        return connection, None
+    inode = _hold(path)
     try:
-        address = f"file:{quote(str(path))}?mode=rw"
-        connection = sqlite3.connect(
-            address, uri=True, isolation_level=None, timeout=1.0, check_same_thread=False
-        )
-    except sqlite3.Error as error:
-        raise explain(error, str(path)) from error
+        return _connect(path), inode
+    except BaseException as error:
+        release(inode)
+        if isinstance(error, sqlite3.Error):
+            raise explain(error, str(path)) from error
+        raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    address = f"file:{quote(str(path.absolute()))}?mode=rw"
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=1.0, check_same_thread=False)
     try:
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA cell_size_check=ON")
         connection.execute("PRAGMA mmap_size=0")
         _check_structure(connection, path)
         connection.execute("PRAGMA synchronous=NORMAL")
-    except sqlite3.Error as error:
-        connection.close()
-        raise explain(error, str(path)) from error
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _hold(path: Path) -> Inode:
+    """Check the header of a file, unless this process has it open already, and count it as open.
+
+    Closing any descriptor of a file drops all locks that a process has on it (POSIX), those of SQLite included, so a
+    file that is in use must not be opened and closed beside SQLite.
+    """
+    with _guard:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        inode = (status.st_dev, status.st_ino)
+        if not _held[inode]:
+            _check_header(path)
+        _held[inode] += 1
+    return inode
+
+
+def release(inode: Inode | None) -> None:
+    """Count a file as open once less."""
+    if inode is not None:
+        with _guard:
+            _held[inode] -= 1
 
 
 def _check_header(path: Path) -> None:

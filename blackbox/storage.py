@@ -1,8 +1,8 @@
 """A study's file: an append-only log of asks and tells in SQLite, with a digest for every record.
 
-Tables: `study` (what is searched, how), `log` (the order of asks, tells and abandonments), `candidates` (the points, written
-once), `outcomes` (what became of them, written once), `pending` and `owners` (who works on what: bookkeeping), and
-`checkpoints` (states of the optimizer; they only save time, and can be deleted).
+Tables: `study` (what is searched, how), `log` (the order of asks, tells and abandonments), `candidates` (the points,
+written once), `outcomes` (what became of them, written once), `pending` and `owners` (who works on what: bookkeeping),
+and `checkpoints` (states of the optimizer; they only save time, and can be deleted).
 
 Write-ahead logging, one transaction an ask or tell. A transaction that returned survives the death of the process at
 once; it is flushed to the device at the latest when the next one comes more than 20 ms later, and when a run ends.
@@ -11,20 +11,21 @@ once; it is flushed to the device at the latest when the next one comes more tha
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from blackbox._study_file import connect, create, explain, record_digest
+from blackbox._study_file import Inode, connect, create, explain, release
+from blackbox._study_records import Array, Counts, Event, Outcome, Reader, record_digest, row_bytes
 from blackbox.errors import StateError, StorageError
 from blackbox.state import pack, unpack
 
@@ -32,90 +33,12 @@ __all__ = ["Counts", "Event", "Outcome", "Storage"]
 
 _FLUSH_EVERY = 0.02  # seconds
 _LOCK_TIMEOUT = 300.0  # seconds
-_KINDS = ("ask", "tell", "external", "abandon")
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One record of the log.
-
-    Attributes
-    ----------
-    seq : int
-        Its place, from 1, without gaps.
-    kind : "ask", "tell", "external" or "abandon"
-    payload : dict
-        For an ask: "n", "fixed", "dtype"; for a tell: "failed", the number of failures among its rows.
-    ids : list of int
-    columns : dict
-        Columns by name (context of an ask, extras of a tell).
-    """
-
-    seq: int
-    kind: str
-    payload: dict[str, Any]
-    ids: list[int]
-    columns: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one candidate.
-
-    Attributes
-    ----------
-    status : "told", "failed" or "abandoned"
-    values : array, shape (m,), or None
-        In the user's directions.
-    violations, variance : array, shape (k,) and (m,), or None
-    details : dict
-        "reason" of a failure, "started" (Unix time), "seconds", "worker", "finished" (Unix time).
-    """
-
-    status: str
-    values: Array | None = None
-    violations: Array | None = None
-    variance: Array | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-    def same(self, other: Outcome) -> bool:
-        """Whether both say the same about the candidate (timings and reasons may differ)."""
-        pairs = ((getattr(self, n), getattr(other, n)) for n in ("values", "violations", "variance"))
-        return self.status == other.status and all(_bytes(a) == _bytes(b) for a, b in pairs)
-
-
-@dataclass(slots=True)
-class Counts:
-    """How many candidates there are, by fate, up to record `seq` of the log."""
-
-    seq: int = 0
-    asked: int = 0
-    told: int = 0
-    failed: int = 0
-    abandoned: int = 0
-
-    @property
-    def finished(self) -> int:
-        """Told and failed."""
-        return self.told + self.failed
-
-    def add(self, kind: str, payload: Mapping[str, Any], n: int) -> None:
-        """Count one record of the log."""
-        self.seq += 1
-        if kind in ("ask", "external"):
-            self.asked += n
-        if kind in ("tell", "external"):
-            self.failed += int(payload["failed"])
-            self.told += n - int(payload["failed"])
-        if kind == "abandon":
-            self.abandoned += n
 
 
 class Storage:
     """A study file, open for reading and writing by this and other processes.
 
-    Use `Storage.open` and `Storage.create`. Every method that writes must be called inside `with storage.transaction()`.
+    Use `Storage.open` and `Storage.create`. Methods that write must be called inside `with storage.transaction()`.
 
     Attributes
     ----------
@@ -125,16 +48,19 @@ class Storage:
         As of the last `refresh` or transaction.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path | None, inode: Inode | None = None) -> None:
         self.path = path
         self.lock = threading.RLock()
         self._connection = connection
+        self._inode = inode
         self._label = ":memory:" if path is None else str(path)
+        self._reader = Reader(self._label)
         self._flushed = 0.0
         self._dirty = False
+        self.closed = False
         self.counts = Counts()
         with self._guard():
-            self.meta = {key: self._meta_value(key, *row) for key, *row in self._rows("SELECT * FROM study")}
+            self.meta = {key: self._reader.meta(key, *row) for key, *row in self._rows("SELECT * FROM study")}
             with self.snapshot():
                 self._verify()
 
@@ -148,7 +74,7 @@ class Storage:
             If it cannot be written.
         """
         if path is None:
-            return cls(connect(None, meta), None)
+            return cls(connect(None, meta)[0], None)
         create(Path(path), meta)
         return cls.open(path)
 
@@ -161,18 +87,22 @@ class Storage:
         StorageError
             If it is missing, unreadable, damaged (the record is named), or no study file.
         """
-        connection = connect(Path(path))
+        connection, inode = connect(Path(path))
         try:
-            return cls(connection, Path(path))
+            return cls(connection, Path(path), inode)
         except BaseException:
             connection.close()
+            release(inode)
             raise
 
     def close(self) -> None:
         """Flush and close; closing twice is allowed."""
         with self.lock:
-            self.flush()
-            self._connection.close()
+            if not self.closed:
+                self.closed = True
+                self.flush()
+                self._connection.close()
+                release(self._inode)
 
     # -- transactions ----------------------------------------------------------------------------------------
 
@@ -186,16 +116,19 @@ class Storage:
             If the lock cannot be had within 300 seconds, or the file cannot be written (no space, read-only).
         """
         with self.lock, self._guard():
-            now = time.monotonic()
-            flush = self.path is not None and now - self._flushed > _FLUSH_EVERY
+            if self.closed:
+                raise StorageError(f"{self._label}: this study was closed")
+            flush = self.path is not None and time.monotonic() - self._flushed > _FLUSH_EVERY
             if flush:
                 self._connection.execute("PRAGMA synchronous=FULL")
-            self._begin()
+            counts = self.counts
             try:
-                self.refresh()
+                self._begin()
+                counts = replace(self.refresh())
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
+                self.counts = counts
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -240,8 +173,12 @@ class Storage:
     def flush(self) -> None:
         """Flush what was stored to the device."""
         if self._dirty and self.path is not None:
-            with self.lock, self._guard():
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # syncs the log first
+            with self.lock, suppress(FileNotFoundError):
+                log = os.open(f"{self.path}-wal", os.O_RDWR)
+                try:
+                    os.fsync(log)
+                finally:
+                    os.close(log)
                 self._dirty = False
 
     # -- reading ---------------------------------------------------------------------------------------------
@@ -253,8 +190,7 @@ class Storage:
                 "SELECT seq, kind, payload, data, digest FROM log WHERE seq > ? ORDER BY seq", self.counts.seq
             )
             for row in rows:
-                event = self._event(self.counts.seq + 1, *row)
-                self.counts.add(event.kind, event.payload, len(event.ids))
+                self.counts.add(self._reader.event(self.counts.seq + 1, *row))
         return self.counts
 
     def changes(self) -> int:
@@ -266,12 +202,12 @@ class Storage:
         """Return the records of the log with seq > `after`."""
         with self.lock, self._guard():
             rows = self._rows("SELECT seq, kind, payload, data, digest FROM log WHERE seq > ? ORDER BY seq", after)
-            return [self._event(after + 1 + place, *row) for place, row in enumerate(rows)]
+            return [self._reader.event(after + 1 + place, *row) for place, row in enumerate(rows)]
 
     def points(self, ids: Sequence[int]) -> Array:
         """Return the points of candidates, shape (n, d), float64, in the order of `ids`."""
         with self.lock, self._guard():
-            found = [self._point(i, *self._one("candidates", "x, digest", i)) for i in ids]
+            found = [self._reader.point(i, *self._one("candidates", "x, digest", i)) for i in ids]
         return np.stack(found) if found else np.zeros((0, 0))
 
     def outcomes(self, ids: Sequence[int]) -> list[Outcome | None]:
@@ -279,7 +215,7 @@ class Storage:
         columns = "status, vals, violations, variance, details, digest"
         with self.lock, self._guard():
             rows = [self._one("outcomes", columns, i, missing=True) for i in ids]
-            return [None if row is None else self._outcome(i, *row) for i, row in zip(ids, rows, strict=True)]
+            return [None if row is None else self._reader.outcome(i, *row) for i, row in zip(ids, rows, strict=True)]
 
     def pending(self) -> dict[int, tuple[str | None, int]]:
         """Return owner and number of attempts by pending candidate; owner None: asked by hand; "": free."""
@@ -359,11 +295,9 @@ class Storage:
         row = (seq, data, record_digest("checkpoints", seq, data))
         self._execute("INSERT OR REPLACE INTO checkpoints VALUES(?,?,?)", row)
         old = "SELECT seq FROM checkpoints ORDER BY seq DESC LIMIT 2"
-        self._execute(f"DELETE FROM checkpoints WHERE seq NOT IN ({old})", ())  # noqa: S608 - constant text
+        self._execute(f"DELETE FROM checkpoints WHERE seq NOT IN ({old})", ())
 
-    def _append(
-        self, kind: str, payload: Mapping[str, Any], ids: list[int], columns: Mapping[str, Any] | None
-    ) -> None:
+    def _append(self, kind: str, payload: Mapping[str, Any], ids: list[int], columns: Mapping[str, Any] | None) -> None:
         consecutive = len(ids) > 1 and ids == list(range(ids[0], ids[0] + len(ids)))
         shown = {"first": ids[0], "count": len(ids)} if consecutive else {"ids": ids}
         text = json.dumps({**payload, **shown})
@@ -382,9 +316,9 @@ class Storage:
         for i, outcome in zip(ids, outcomes, strict=True):
             fields = (
                 outcome.status,
-                _bytes(outcome.values),
-                _bytes(outcome.violations),
-                _bytes(outcome.variance),
+                row_bytes(outcome.values),
+                row_bytes(outcome.violations),
+                row_bytes(outcome.variance),
                 json.dumps(dict(outcome.details)),
             )
             rows.append((i, *fields, record_digest("outcomes", i, *fields)))
@@ -402,79 +336,30 @@ class Storage:
         self._connection.executemany(sql, rows)
 
     def _one(self, table: str, columns: str, i: int, *, missing: bool = False) -> Any:
-        row = self._connection.execute(f"SELECT {columns} FROM {table} WHERE id = ?", (i,)).fetchone()  # noqa: S608
+        row = self._connection.execute(f"SELECT {columns} FROM {table} WHERE id = ?", (i,)).fetchone()
         if row is None and not missing:
-            raise self._damaged(table, i, "it is missing")
+            raise self._reader.damaged(table, i, "it is missing")
         return row
-
-    def _damaged(self, table: str, record: Any, what: str) -> StorageError:
-        return StorageError(f"{self._label}: damaged: record {record} of {table}: {what}")
-
-    def _check(self, table: str, record: Any, digest: Any, *fields: Any) -> None:
-        try:
-            if digest != record_digest(table, record, *fields):
-                raise self._damaged(table, record, "its digest does not match")
-        except (TypeError, AttributeError):
-            raise self._damaged(table, record, "a field has another type") from None
-
-    def _meta_value(self, key: str, text: str, digest: bytes) -> Any:
-        self._check("study", key, digest, text)
-        return json.loads(text)
-
-    def _event(self, expected: int, seq: int, kind: str, text: str, data: bytes | None, digest: bytes) -> Event:
-        if seq != expected:
-            raise self._damaged("log", expected, "it is missing")
-        self._check("log", seq, digest, kind, text, data)
-        try:
-            payload = json.loads(text)
-            if kind not in _KINDS:
-                raise ValueError(kind)
-            ids = payload.pop("ids", None)
-            if ids is None:
-                first = int(payload.pop("first"))
-                ids = range(first, first + int(payload.pop("count")))
-            columns = {} if data is None else unpack(data, source=f"{self._label}: record {seq} of log")
-            return Event(seq, kind, payload, [int(i) for i in ids], columns)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise self._damaged("log", seq, f"not understood: {error!r}") from None
-
-    def _point(self, i: int, x: bytes, digest: bytes) -> Array:
-        self._check("candidates", i, digest, x)
-        return self._array("candidates", i, x)
-
-    def _outcome(
-        self, i: int, status: str, values: Any, violations: Any, variance: Any, details: str, digest: bytes
-    ) -> Outcome:
-        self._check("outcomes", i, digest, status, values, violations, variance, details)
-        arrays = [None if b is None else self._array("outcomes", i, b) for b in (values, violations, variance)]
-        return Outcome(status, *arrays, details=json.loads(details))
-
-    def _array(self, table: str, i: int, data: bytes) -> Array:
-        if len(data) % 8:
-            raise self._damaged(table, i, f"{len(data)} bytes are no row of numbers")
-        return np.frombuffer(data, dtype="<f8").astype(np.float64)
 
     def _verify(self) -> None:
         """Read every record once: digests, and that no record is missing."""
         self.refresh()
         for table, columns in (("candidates", "id, x, digest"), ("outcomes", "*")):
-            cursor = self._connection.execute(f"SELECT {columns} FROM {table} ORDER BY id")  # noqa: S608
+            cursor = self._connection.execute(f"SELECT {columns} FROM {table} ORDER BY id")
             for i, *fields in cursor:
-                self._check(table, i, fields[-1], *fields[:-1])
+                self._reader.check(table, i, fields[-1], *fields[:-1])
         counts = self.counts
         sums = "SELECT (SELECT COUNT(*) FROM candidates), (SELECT MAX(id) FROM candidates), "
         sums += "(SELECT COUNT(*) FROM outcomes), (SELECT COUNT(*) FROM pending)"
         asked, last, done, pending = self._rows(sums)[0]
         if asked != counts.asked or (asked and last != asked - 1):
-            raise self._damaged("candidates", "*", f"the log lists {counts.asked}, the table holds {asked}")
+            raise self._reader.damaged("candidates", "*", f"the log lists {counts.asked}, the table holds {asked}")
         if done != counts.finished + counts.abandoned:
-            raise self._damaged("outcomes", "*", f"the log lists {counts.finished + counts.abandoned}, found {done}")
+            raise self._reader.damaged(
+                "outcomes", "*", f"the log lists {counts.finished + counts.abandoned}, found {done}"
+            )
         if pending != asked - done:
-            raise self._damaged("pending", "*", f"expected {asked - done} candidates, found {pending}")
-
-
-def _bytes(array: Array | None) -> bytes | None:
-    return None if array is None else np.asarray(array, dtype="<f8").tobytes()
+            raise self._reader.damaged("pending", "*", f"expected {asked - done} candidates, found {pending}")
 
 
 def _failures(outcomes: Sequence[Outcome]) -> int:
