@@ -133,7 +133,7 @@ class Sobol:
     def init(self, spec: Spec, generator: torch.Generator) -> SobolState:
         """Scramble the direction numbers."""
         seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-        engine = torch.quasirandom.SobolEngine(spec.dim, scramble=self.scramble, seed=seed)
+        engine = torch.quasirandom.SobolEngine(spec.dim, scramble=self.scramble, seed=seed)  # type: ignore[no-untyped-call]
         return SobolState(engine.sobolstate.to(spec.device), engine.quasi.to(spec.device), 0)
 
     def ready(self, spec: Spec, state: SobolState, pending: int) -> int:
@@ -191,4 +191,5 @@ def _table(directions: Tensor, level: int) -> Tensor:
 
 
 def _trailing_zeros(index: int) -> int:
-    return min((index & -index).bit_length() - 1, _SOBOL_BITS - 1)
+    zeros: int = (index & -index).bit_length() - 1
+    return min(zeros, _SOBOL_BITS - 1)

@@ -1,0 +1,30 @@
+"""Every algorithm, through every check of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import blackbox.algorithms
+from blackbox.algorithm import Algorithm
+from blackbox.algorithms import RandomSearch, Sobol
+from blackbox.testing import ALGORITHM_CHECKS
+
+# One line an algorithm: small settings, so that the whole table runs in a minute or so.
+CASES: list[Algorithm[Any]] = [
+    RandomSearch(),
+    RandomSearch(batch_size=5),
+    Sobol(),
+]
+
+
+@pytest.mark.parametrize("check", ALGORITHM_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("algorithm", CASES, ids=repr)
+def test_contract(algorithm: Algorithm[Any], check: Callable[[Algorithm[Any]], None]) -> None:
+    check(algorithm)
+
+
+def test_every_algorithm_is_in_the_table() -> None:
+    assert {type(algorithm).__name__ for algorithm in CASES} == set(blackbox.algorithms.__all__)
