@@ -29,7 +29,7 @@ from blackbox._study_records import Array, Counts, Event, Outcome, Reader, recor
 from blackbox.errors import StateError, StorageError
 from blackbox.state import pack, unpack
 
-__all__ = ["Counts", "Event", "Outcome", "Storage"]
+__all__ = ["Array", "Counts", "Event", "Outcome", "Storage"]
 
 _FLUSH_EVERY = 0.02  # seconds
 _LOCK_TIMEOUT = 300.0  # seconds
