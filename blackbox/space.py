@@ -382,12 +382,14 @@ class Space:
             points = [points]
         if isinstance(points, (list, tuple)) and points and isinstance(points[0], Mapping):
             return Batch(self, self.encode(points))
-        try:
-            x = torch.as_tensor(points)
-        except (TypeError, ValueError, RuntimeError):
-            raise SpaceError(
-                f"points: expected dictionaries or an array of shape (n, {self.dim}), got {_short(points)}"
-            ) from None
+        if isinstance(points, Tensor):
+            x = points
+        else:
+            array = _array(points)
+            if array is None or array.dtype.kind not in "iuf":
+                expected = f"dictionaries or real numbers of shape (n, {self.dim})"
+                raise SpaceError(f"points: expected {expected}, got {_short(points)}")
+            x = torch.from_numpy(array.astype(np.float64))
         if x.dim() == 1 and x.shape[0] == self.dim:
             x = x[None]
         if x.is_complex() or x.dtype == torch.bool:
@@ -481,6 +483,13 @@ def _some(names: Iterable[Any]) -> str:
     """Return the first names as text, with an ellipsis where there are more."""
     listed = list(names)
     return ", ".join(repr(name) for name in listed[:8]) + (", ..." if len(listed) > 8 else "")
+
+
+def _array(points: Any) -> np.ndarray[Any, Any] | None:
+    try:
+        return np.asarray(points)
+    except ValueError:  # ragged
+        return None
 
 
 def _short(value: Any) -> str:
