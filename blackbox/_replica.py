@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ class Replica:
         if list(batch.ids) != list(event.ids):
             raise self._diverged(event, f"it hands out candidates {list(batch.ids)}, not {list(event.ids)}")
         stored = self._tensor(self._storage.points(event.ids))
-        if not torch.equal(stored.nan_to_num(nan=-1.0), batch.x.nan_to_num(nan=-1.0)):
+        if stored.cpu().numpy().tobytes() != batch.x.cpu().numpy().tobytes():
             self.optimizer.adopt(batch, stored)
 
     def _tell(self, event: Event) -> None:
@@ -132,7 +133,8 @@ class Replica:
         else:
             batch = optimizer.pending_batch(event.ids)
         columns = told_columns(self._storage.outcomes(event.ids), len(optimizer.objectives), optimizer.n_constraints)
-        optimizer.tell(batch, extras=event.columns or None, **columns)
+        extras = {name: c for name, c in event.columns.items() if name in optimizer.capabilities.extras}
+        optimizer.tell(batch, extras=extras, **columns)
 
     def _tensor(self, x: Array) -> Tensor:
         optimizer = self.optimizer
@@ -142,27 +144,51 @@ class Replica:
         name = type(self._algorithm).__name__
         made = self._storage.meta.get("library")
         return StateError(
-            f"record {event.seq} of the log cannot be repeated by this version of {name} (the study was made by blackbox "
-            f"{made}): {what}; what was stored can still be shown and exported"
+            f"record {event.seq} of the log cannot be repeated by this version of {name} (the study was made by "
+            f"blackbox {made}): {what}; what was stored can still be shown and exported"
         )
 
-    def ask(self, n: int | None, fixed: Mapping[str, Any] | None) -> Batch:
-        """Ask the caught-up optimizer; the caller stores the batch, and calls `stored` or `forget`."""
+    def ask(self, n: int | None, fixed: Mapping[str, Any] | None, *, owner: str | None) -> Batch:
+        """Ask, and store what was asked; inside a transaction, and inside `in_step`.
+
+        Parameters
+        ----------
+        n, fixed
+            As for `Optimizer.ask`.
+        owner : str, optional
+            Who evaluates; None: asked by hand.
+        """
+        self.catch_up()
         optimizer = self.optimizer
         waiting = optimizer.n_undelivered
         started = time.perf_counter()
         try:
-            return optimizer.ask(n, fixed=fixed)
+            batch = optimizer.ask(n, fixed=fixed)
         except BaseException:
             if optimizer.n_undelivered != waiting:  # it has learned at a moment that the log does not show
                 self.forget()
             raise
         finally:
             self._computed += time.perf_counter() - started
-
-    def stored(self) -> None:
-        """Take note that what was asked is the next record of the log."""
         self.applied += 1
+        x = batch.x.detach().to("cpu", torch.float64).numpy()
+        payload = {"n": n, "fixed": None if fixed is None else dict(fixed)}
+        ids = self._storage.append_ask(x, owner=owner, payload=payload, columns=batch.context)
+        if ids != list(batch.ids):
+            raise StateError(
+                f"candidates {list(batch.ids)} do not follow those of the file, which goes on with {ids[0]}"
+            )
+        return batch
+
+    @contextmanager
+    def in_step(self) -> Iterator[None]:
+        """Throw the optimizer away where the transaction inside fails, and it knows what was not stored."""
+        try:
+            yield
+        except BaseException:
+            if self.applied > self._storage.counts.seq:
+                self.forget()
+            raise
 
     def result(self) -> Result:
         """Return the result as of the last record; the optimizer is as before afterwards."""

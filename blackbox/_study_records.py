@@ -139,6 +139,8 @@ class Reader:
             ids: Sequence[int]
             if "ids" in payload:
                 ids = [int(i) for i in payload.pop("ids")]
+                if len(ids) == 1:
+                    ids = range(ids[0], ids[0] + 1)
             else:
                 first = int(payload.pop("first"))
                 ids = range(first, first + int(payload.pop("count")))

@@ -60,11 +60,12 @@ def work(pipe: Connection, log: str, function: bytes | None, threads: int) -> No
         _empty_output()
 
 
-def _answer(pipe: Connection, shared: Callable[..., Any] | None, message: bytes) -> None:
+def _answer(pipe: Connection, shared: Any, message: bytes) -> None:
     pid = os.getpid()
     try:
         called, arguments, keywords = pickle.loads(message)  # noqa: S301 - from our own parent process
-        result = (shared if called is None else called)(*arguments, **keywords)
+        function: Callable[..., Any] = shared if called is None else called
+        result = function(*arguments, **keywords)
         if isinstance(result, Report) and result.failure is not None:
             result = replace(result, failure=replace(result.failure, output=read_tail(1)))
         answer = pickle.dumps(("done", result))

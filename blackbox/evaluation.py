@@ -121,9 +121,12 @@ def _plain(evaluation: Evaluation, m: int, k: int) -> dict[str, Any]:
         if not all(math.isfinite(number) for number in numbers):
             return {"failure": Failure("NonFiniteValue", f"{name}: {numbers}")}
     variance = None if evaluation.variance is None else _numbers(evaluation.variance, "variance", m)
-    if variance is not None and not all(number >= 0 and number != math.inf or number != number for number in variance):
+    if variance is not None and any(number < 0 or number == math.inf for number in variance):
         raise ValueError(f"variance: expected finite numbers >= 0 or NaN, got {variance}")
-    extras = {name: np.asarray(column) for name, column in evaluation.extras.items()}
+    extras = {str(name): np.asarray(column) for name, column in evaluation.extras.items()}
+    for name, column in extras.items():
+        if column.dtype.kind not in "iuf" or column.ndim < 1 or len(column) != 1:
+            raise ValueError(f"extras[{name!r}]: expected one row of real numbers, got {column.dtype} {column.shape}")
     return {"values": values, "violations": violations, "variance": variance, "extras": extras}
 
 

@@ -276,8 +276,8 @@ class _Slot:
             failure: Failure = answer[1]
             self.end()
             message = (
-                f"the objective cannot be loaded in a worker process ({failure}): define it at the top level of a module "
-                "or of the script, not in an interactive session, or use workers=1 or a thread pool"
+                f"the objective cannot be loaded in a worker process ({failure}): define it at the top level of a "
+                "module or of the script, not in an interactive session, or use workers=1 or a thread pool"
             )
             raise WorkerError(Failure("NotStarted", message, failure.traceback, failure.output))
         return self._pipe
@@ -331,9 +331,9 @@ def _pickled(value: Any) -> bytes:
         return pickle.dumps(value)
     except Exception as error:
         raise StudyError(
-            f"the objective or its arguments cannot be sent to a worker process ({type(error).__name__}: {error}): use a "
-            "function defined at the top level of a module (no lambda, no function inside a function), or workers=1, or "
-            "a thread pool: executor=ThreadPoolExecutor(n)"
+            f"the objective or its arguments cannot be sent to a worker process ({type(error).__name__}: {error}): use "
+            "a function defined at the top level of a module (no lambda, no function inside a function), or workers=1, "
+            "or a thread pool: executor=ThreadPoolExecutor(n)"
         ) from error
 
 

@@ -193,7 +193,9 @@ class Optimizer:
         UnknownCandidateError, DuplicateTellError, AbandonedError
             If one is not pending.
         """
-        wanted = torch.as_tensor(list(ids) if not isinstance(ids, Tensor) else ids, dtype=torch.int64)
+        wanted: Ids = ids
+        if not (isinstance(ids, range) and ids.step == 1):
+            wanted = torch.as_tensor(list(ids) if not isinstance(ids, Tensor) else ids, dtype=torch.int64)
         points = self._ledger.points(self._ledger.locate(wanted))
         return self._batch(self._no_points() if points is None else points, wanted)
 

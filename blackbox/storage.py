@@ -5,7 +5,8 @@ written once), `outcomes` (what became of them, written once), `pending` and `ow
 and `checkpoints` (states of the optimizer; they only save time, and can be deleted).
 
 Write-ahead logging, one transaction an ask or tell. A transaction that returned survives the death of the process at
-once; it is flushed to the device at the latest when the next one comes more than 20 ms later, and when a run ends.
+once. It is flushed to the device (against a loss of power) when the last flush was 20 ms to 1 s before, depending on
+how long the device takes, and when a run ends or the study is closed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,9 @@ from blackbox.state import pack, unpack
 
 __all__ = ["Array", "Counts", "Event", "Outcome", "Storage"]
 
-_FLUSH_EVERY = 0.02  # seconds
+_FLUSH_EVERY = 0.02  # seconds, at the least
+_FLUSH_LATEST = 1.0  # seconds
+_FLUSH_SHARE = 0.02  # of the time that flushing may cost, up to the latest
 _LOCK_TIMEOUT = 300.0  # seconds
 
 
@@ -55,17 +59,19 @@ class Storage:
         self._inode = inode
         self._label = ":memory:" if path is None else str(path)
         self._reader = Reader(self._label)
-        self._flushed = 0.0
+        self._guard = _Guard(self._label)
+        self._flushed = 0.0  # when, and how long it took
+        self._flush_cost = 0.0
         self._dirty = False
         self.closed = False
         self.counts = Counts()
-        with self._guard():
+        with self._guard:
             self.meta = {key: self._reader.meta(key, *row) for key, *row in self._rows("SELECT * FROM study")}
             with self.snapshot():
                 self._verify()
 
     @classmethod
-    def create(cls, path: str | Path | None, meta: Mapping[str, Any]) -> Storage:
+    def create(cls, path: str | os.PathLike[str] | None, meta: Mapping[str, Any]) -> Storage:
         """Make a study file and open it; where another process just made one, open that.
 
         Raises
@@ -79,7 +85,7 @@ class Storage:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path: str | Path) -> Storage:
+    def open(cls, path: str | os.PathLike[str]) -> Storage:
         """Open an existing study file; every record is checked against its digest.
 
         Raises
@@ -115,10 +121,12 @@ class Storage:
         StorageError
             If the lock cannot be had within 300 seconds, or the file cannot be written (no space, read-only).
         """
-        with self.lock, self._guard():
+        with self.lock, self._guard:
             if self.closed:
                 raise StorageError(f"{self._label}: this study was closed")
-            flush = self.path is not None and time.monotonic() - self._flushed > _FLUSH_EVERY
+            started = time.monotonic()
+            pause = min(max(_FLUSH_EVERY, self._flush_cost / _FLUSH_SHARE), _FLUSH_LATEST)
+            flush = self.path is not None and started - self._flushed > pause
             if flush:
                 self._connection.execute("PRAGMA synchronous=FULL")
             counts = self.counts
@@ -126,6 +134,7 @@ class Storage:
                 self._begin()
                 counts = replace(self.refresh())
                 yield
+                ready = time.monotonic()
                 self._connection.execute("COMMIT")
             except BaseException:
                 self.counts = counts
@@ -138,6 +147,7 @@ class Storage:
             self._dirty = not flush
             if flush:
                 self._flushed = time.monotonic()
+                self._flush_cost = self._flushed - ready
 
     def _begin(self) -> None:
         give_up = time.monotonic() + _LOCK_TIMEOUT
@@ -152,23 +162,15 @@ class Storage:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Read everything in the block as of one instant."""
-        with self.lock, self._guard():
-            if self._connection.in_transaction:
-                yield
-                return
-            self._connection.execute("BEGIN")
+        with self.lock, self._guard:
+            is_outer = not self._connection.in_transaction
+            if is_outer:
+                self._connection.execute("BEGIN")
             try:
                 yield
             finally:
-                if self._connection.in_transaction:
+                if is_outer and self._connection.in_transaction:
                     self._connection.execute("COMMIT")
-
-    @contextmanager
-    def _guard(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise explain(error, self._label) from error
 
     def flush(self) -> None:
         """Flush what was stored to the device."""
@@ -185,7 +187,7 @@ class Storage:
 
     def refresh(self) -> Counts:
         """Return the counts, after taking in what other processes (and this one) appended to the log."""
-        with self._guard():
+        with self._guard:
             rows = self._rows(
                 "SELECT seq, kind, payload, data, digest FROM log WHERE seq > ? ORDER BY seq", self.counts.seq
             )
@@ -195,42 +197,42 @@ class Storage:
 
     def changes(self) -> int:
         """Return a number that changes when another process has written."""
-        with self.lock, self._guard():
+        with self.lock, self._guard:
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     def events(self, after: int) -> list[Event]:
         """Return the records of the log with seq > `after`."""
-        with self.lock, self._guard():
+        with self.lock, self._guard:
             rows = self._rows("SELECT seq, kind, payload, data, digest FROM log WHERE seq > ? ORDER BY seq", after)
             return [self._reader.event(after + 1 + place, *row) for place, row in enumerate(rows)]
 
     def points(self, ids: Sequence[int]) -> Array:
         """Return the points of candidates, shape (n, d), float64, in the order of `ids`."""
-        with self.lock, self._guard():
+        with self.lock, self._guard:
             found = [self._reader.point(i, *self._one("candidates", "x, digest", i)) for i in ids]
         return np.stack(found) if found else np.zeros((0, 0))
 
     def outcomes(self, ids: Sequence[int]) -> list[Outcome | None]:
         """Return what became of candidates; None for those that are pending."""
         columns = "status, vals, violations, variance, details, digest"
-        with self.lock, self._guard():
+        with self.lock, self._guard:
             rows = [self._one("outcomes", columns, i, missing=True) for i in ids]
             return [None if row is None else self._reader.outcome(i, *row) for i, row in zip(ids, rows, strict=True)]
 
     def pending(self) -> dict[int, tuple[str | None, int]]:
         """Return owner and number of attempts by pending candidate; owner None: asked by hand; "": free."""
-        with self.lock, self._guard():
+        with self.lock, self._guard:
             rows = self._rows("SELECT id, owner, attempts FROM pending ORDER BY id")
             return {int(i): (owner, int(attempts)) for i, owner, attempts in rows}
 
     def owners(self) -> dict[str, float]:
         """Return until when (Unix time) each owner's lease lasts."""
-        with self.lock, self._guard():
+        with self.lock, self._guard:
             return {str(owner): float(expires) for owner, expires in self._rows("SELECT * FROM owners")}
 
     def newest_checkpoint(self, after: int) -> tuple[int, Any] | None:
         """Return the newest undamaged checkpoint with seq > `after`, as (seq, state); None where there is none."""
-        with self.lock, self._guard():
+        with self.lock, self._guard:
             rows = self._rows("SELECT seq, state, digest FROM checkpoints WHERE seq > ? ORDER BY seq DESC", after)
         for seq, state, digest in rows:
             try:
@@ -247,11 +249,10 @@ class Storage:
     def append_ask(
         self, x: Array, *, owner: str | None, payload: Mapping[str, Any], columns: Mapping[str, Any] | None = None
     ) -> list[int]:
-        """Store the points that were asked, shape (n, d); return their ids."""
+        """Store the points that were asked, shape (n, d); return their ids. Owner None: asked by hand."""
         ids = list(range(self.counts.asked, self.counts.asked + len(x)))
         self._insert_points(ids, x)
-        attempts = 0 if owner is None else 1
-        self._many("INSERT INTO pending VALUES(?,?,?)", [(i, owner, attempts) for i in ids])
+        self._many("INSERT INTO pending VALUES(?,?,0)", [(i, owner) for i in ids])
         self._append("ask", payload, ids, columns)
         return ids
 
@@ -279,7 +280,7 @@ class Storage:
         self._many("DELETE FROM pending WHERE id = ?", [(i,) for i in ids])
         self._append("abandon", {}, list(ids), None)
 
-    def claim(self, ids: Sequence[int], owner: str | None, *, attempts: int = 1) -> None:
+    def claim(self, ids: Sequence[int], owner: str | None, *, attempts: int) -> None:
         """Give pending candidates to an owner ("" sets them free), and add to their number of attempts."""
         rows = [(owner, attempts, i) for i in ids]
         self._many("UPDATE pending SET owner = ?, attempts = attempts + ? WHERE id = ?", rows)
@@ -360,6 +361,22 @@ class Storage:
             )
         if pending != asked - done:
             raise self._reader.damaged("pending", "*", f"expected {asked - done} candidates, found {pending}")
+
+
+class _Guard:
+    """Turns errors of SQLite into `StorageError`."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise explain(error, self._label) from error
 
 
 def _failures(outcomes: Sequence[Outcome]) -> int:
