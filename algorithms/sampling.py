@@ -54,7 +54,9 @@ class RandomSearch:
     @property
     def capabilities(self) -> Capabilities:
         """Everything."""
-        return Capabilities(objectives=(1, None), constraints=True, genomes=True, natural_batch=self.batch_size)
+        return Capabilities(
+            objectives=(1, None), constraints=True, genomes=True, natural_batch=self.batch_size, learns=False
+        )
 
     def init(self, spec: Spec, generator: torch.Generator) -> SamplingState:
         """Return the empty state."""
@@ -128,7 +130,13 @@ class Sobol:
     @property
     def capabilities(self) -> Capabilities:
         """Everything but genomes."""
-        return Capabilities(objectives=(1, None), constraints=True, natural_batch=self.batch_size, max_dim=_SOBOL_DIM)
+        return Capabilities(
+            objectives=(1, None),
+            constraints=True,
+            natural_batch=self.batch_size,
+            max_dim=_SOBOL_DIM,
+            learns=False,
+        )
 
     def init(self, spec: Spec, generator: torch.Generator) -> SobolState:
         """Scramble the direction numbers."""
@@ -138,7 +146,8 @@ class Sobol:
 
     def ready(self, spec: Spec, state: SobolState, pending: int) -> int:
         """Return how many points of the sequence are left."""
-        return 2**_SOBOL_BITS - state.drawn
+        left: int = 2**_SOBOL_BITS - state.drawn
+        return left
 
     def ask(
         self, spec: Spec, state: SobolState, request: Request, generator: torch.Generator
