@@ -32,7 +32,9 @@ T = TypeVar("T")
 
 
 def to_tree(value: Any) -> Any:
-    """Return `value` with dataclasses as dictionaries and tuples as lists."""
+    """Return `value` with dataclasses as dictionaries and tuples as lists; `value.to_tree()` where it has one."""
+    if hasattr(value, "to_tree"):
+        return to_tree(value.to_tree())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_tree(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -51,11 +53,15 @@ def to_tree(value: Any) -> Any:
 def from_tree(kind: Any, tree: Any) -> Any:
     """Return the value of type `kind` (a dataclass, or a type made of them) that `tree` describes.
 
+    A class with a classmethod `from_tree` is asked to do it itself.
+
     Raises
     ------
     StateError
         If the tree does not have the fields of a dataclass.
     """
+    if hasattr(kind, "from_tree"):
+        return kind.from_tree(tree)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return next((from_tree(k, tree) for k in arguments if _fits(k, tree)), tree)
@@ -100,7 +106,8 @@ def pack(tree: Any) -> bytes:
         "tree_digest": hashlib.sha256(text.encode()).hexdigest(),
         "digests": {name: _digest(tensor) for name, tensor in tensors.items()},
     }
-    return save(tensors, metadata={"blackbox": json.dumps(index)})
+    data: bytes = save(tensors, metadata={"blackbox": json.dumps(index)})
+    return data
 
 
 def _lift_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:
