@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,19 @@ from matplotlib.figure import Figure
 
 from blackbox.errors import SettingError, StorageError
 
-__all__ = ["COLOURS", "FAINT", "INK", "MUTED", "check_path", "new_axes", "new_figure", "note", "polish", "save", "style"]
+__all__ = [
+    "COLOURS",
+    "FAINT",
+    "INK",
+    "MUTED",
+    "check_path",
+    "new_axes",
+    "new_figure",
+    "note",
+    "polish",
+    "save",
+    "style",
+]
 
 # Okabe and Ito, Color universal design, 2008: told apart with any common colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
@@ -26,7 +38,7 @@ FAINT = "#D9D9D9"
 WIDTH, HEIGHT = 5.6, 3.5  # inches, of a picture with one panel
 _DPI = 200
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that a picture is the same everywhere
     "font.size": 9.0,
@@ -166,10 +178,8 @@ def save(figure: Any, path: Path | None) -> None:
         with_reason = error.strerror or str(error)
         raise StorageError(f"path: cannot write {str(path)!r}: {with_reason}") from error
     finally:
-        try:
+        with suppress(OSError):  # where the directory is not ours to write to, nothing was left there
             partial.unlink(missing_ok=True)
-        except OSError:
-            pass  # the directory is not ours to write to: nothing was left there
 
 
 def figure_of(ax: Axes) -> Any:

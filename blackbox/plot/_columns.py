@@ -47,9 +47,7 @@ def rank_correlation(a: Array, b: Array) -> float:
     if len(a) < 3:
         return 0.0
     first, second = (np.unique(v, return_inverse=True) for v in (a, b))
-    ranks = [
-        (np.cumsum(np.bincount(inverse)) - 0.5 * np.bincount(inverse))[inverse] for _, inverse in (first, second)
-    ]
+    ranks = [(np.cumsum(np.bincount(inverse)) - 0.5 * np.bincount(inverse))[inverse] for _, inverse in (first, second)]
     spread = [float(r.std()) for r in ranks]
     if min(spread) == 0.0:
         return 0.0

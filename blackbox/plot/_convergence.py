@@ -22,7 +22,7 @@ from blackbox.plot._canvas import (
     save,
     style,
 )
-from blackbox.plot._labels import count, direction, number, shorten, wants_log
+from blackbox.plot._labels import count, direction, from_scale, number, shorten, to_scale, wants_log
 from blackbox.plot._series import Curve, Series, draw_curves, finish_axes, make_curve, parse_series
 from blackbox.plot.history import History
 
@@ -88,9 +88,7 @@ def convergence(
         raise SettingError(f'scale: expected "auto", "linear" or "log", got {scale!r}')
     with style():
         axes = new_axes(ax)
-        curves = [
-            make_curve(one, [view.reached(run) for run in one.runs], maximize=view.maximize) for one in series
-        ]
+        curves = [make_curve(one, [view.reached(run) for run in one.runs], maximize=view.maximize) for one in series]
         _set_scale(axes, view, series, curves, scale)
         labels = draw_curves(axes, curves, word="best")
         hidden = _draw_points(axes, view, series)
@@ -157,14 +155,14 @@ def _set_scale(ax: Axes, view: _View, series: list[Series], curves: list[Curve],
     if scale == "log" and every.min() <= 0:
         raise SettingError(f'scale: "log" needs positive values, got {number(float(every.min()))}')
     log = scale == "log" or (scale == "auto" and (wants_log(every) or (view.optimum is not None and every.min() > 0)))
-    to, back = (np.log10, lambda v: 10.0**v) if log else (lambda v: v, lambda v: v)
-    low, high = (float(v) for v in to(np.array([every.min(), every.max()])))
+    low, high = (float(v) for v in to_scale(np.array([every.min(), every.max()]), log=log))
     if not log and len(reached):
         low, high = _without_outliers(every, reached, low, high, maximize=view.maximize)
     pad = 0.06 * (high - low) if high > low else max(abs(high) * 0.1, 0.5)
     if log:
         ax.set_yscale("log")
-    ax.set_ylim(float(back(low - 1.4 * pad)), float(back(high + pad)))  # room for crosses at the lower edge
+    # There is room for crosses at the lower edge.
+    ax.set_ylim(from_scale(low - 1.4 * pad, log=log), from_scale(high + pad, log=log))
 
 
 def _without_outliers(every: Array, reached: Array, low: float, high: float, *, maximize: bool) -> tuple[float, float]:
@@ -191,34 +189,62 @@ def _draw_points(ax: Axes, view: _View, series: list[Series]) -> str:
         x = np.arange(1.0, len(run) + 1.0)
         dense = len(run) > 400
         size, alpha = (4.0, 0.25) if dense else (11.0, 0.38)
-        drawn = {"zorder": 3, "rasterized": len(run) > 2000}
+        drawn: dict[str, Any] = {"zorder": 3, "rasterized": len(run) > 2000}
         inside = (values >= low) & (values <= high)
         good, bad = run.feasible.numpy(), run.infeasible.numpy()
         ax.scatter(
-            x[good & inside], values[good & inside], s=size, color=one.colour, alpha=alpha, linewidths=0,
-            label="_evaluations", **drawn,
-        )  # fmt: skip
+            x[good & inside],
+            values[good & inside],
+            s=size,
+            color=one.colour,
+            alpha=alpha,
+            linewidths=0,
+            label="_evaluations",
+            **drawn,
+        )
         if bad.any():
             ax.scatter(
-                x[bad & inside], values[bad & inside], s=size + 3, facecolors="none", edgecolors=one.colour, alpha=0.6,
-                linewidths=0.7, label=f"infeasible ({count(int(bad.sum()))})", **drawn,
-            )  # fmt: skip
+                x[bad & inside],
+                values[bad & inside],
+                s=size + 3,
+                facecolors="none",
+                edgecolors=one.colour,
+                alpha=0.6,
+                linewidths=0.7,
+                label=f"infeasible ({count(int(bad.sum()))})",
+                **drawn,
+            )
         beyond = ~inside & np.isfinite(values)
         outside += int(beyond.sum())
         for edge, marker, rows in ((high, "^", values > high), (low, "v", values < low)):
             if rows.any():
                 ax.scatter(
-                    x[rows], np.full(rows.sum(), edge), s=14, marker=marker, color=one.colour, alpha=0.55, linewidths=0,
-                    clip_on=False, label="_beyond", zorder=4,
-                )  # fmt: skip
+                    x[rows],
+                    np.full(rows.sum(), edge),
+                    s=14,
+                    marker=marker,
+                    color=one.colour,
+                    alpha=0.55,
+                    linewidths=0,
+                    clip_on=False,
+                    label="_beyond",
+                    zorder=4,
+                )
         failed = run.failed.numpy()
         if failed.any():
             height = 0.022 + 0.03 * row
             ax.scatter(
-                x[failed], np.full(failed.sum(), height), s=13, marker="x", linewidths=0.9, zorder=4, clip_on=False,
-                color=one.colour if failures > 1 else MUTED, transform=ax.get_xaxis_transform(),
+                x[failed],
+                np.full(failed.sum(), height),
+                s=13,
+                marker="x",
+                linewidths=0.9,
+                zorder=4,
+                clip_on=False,
+                color=one.colour if failures > 1 else MUTED,
+                transform=ax.get_xaxis_transform(),
                 label=f"failed ({count(int(failed.sum()))})",
-            )  # fmt: skip
+            )
             row += 1
     return f"{count(outside)} evaluation{'s' if outside != 1 else ''} beyond the axis" if outside else ""
 
@@ -235,6 +261,8 @@ def _remark(series: list[Series]) -> str:
 def _legend(ax: Axes) -> None:
     """Explain the markers; lines are labelled at their ends."""
     handles, labels = ax.get_legend_handles_labels()
-    marks = [(h, t) for h, t in zip(handles, labels, strict=True) if t.startswith(("infeasible", "failed", "quartiles"))]
+    marks = [
+        (h, t) for h, t in zip(handles, labels, strict=True) if t.startswith(("infeasible", "failed", "quartiles"))
+    ]
     if marks:
         ax.legend(*zip(*marks, strict=True), loc="best", ncols=1)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from blackbox.errors import SettingError
 from blackbox.incumbent import non_dominated
 from blackbox.plot._canvas import (
-
     INK,
     MUTED,
     check_path,
@@ -32,7 +31,7 @@ from blackbox.plot._labels import count, direction, shorten, solid_keys, wants_l
 from blackbox.plot._series import Series, parse_series
 from blackbox.plot.history import History
 
-__all__ = ["front"]
+__all__ = ["Cloud", "Scene", "front"]
 
 Array = NDArray[np.float64]
 
@@ -90,7 +89,7 @@ def front(
     if reference is None:
         reference = series[0].first.reference_point
     known = _known(known_front, m)
-    scene = _Scene(
+    scene = Scene(
         [_cloud(one, columns) for one in series],
         None if reference is None else reference[columns].numpy(),
         None if known is None else known[:, columns].numpy(),
@@ -100,7 +99,7 @@ def front(
         if len(columns) == 3:
             from blackbox.plot._front3d import draw_three, start_three
 
-            axes = start_three(ax)
+            axes: Axes = start_three(ax)
             names = [series[0].first.objectives[c] for c in columns]
             draw_three(axes, scene, names)
         else:
@@ -127,7 +126,7 @@ class Cloud:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class Scene:
     """All that is drawn into one picture of a front."""
 
     clouds: list[Cloud]
@@ -141,7 +140,7 @@ class _Scene:
         best = np.concatenate([cloud.best for cloud in self.clouds])
         if not len(best):
             return None
-        return np.where(self.maximize, best.max(0), best.min(0))
+        return np.asarray(np.where(self.maximize, best.max(0), best.min(0)), dtype=np.float64)
 
     @property
     def remark(self) -> str:
@@ -151,9 +150,6 @@ class _Scene:
         if not any(len(cloud.best) for cloud in self.clouds):
             parts.append("no feasible evaluation")
         return ", ".join(parts)
-
-
-Scene = _Scene
 
 
 def _columns(history: History, objectives: Sequence[str] | None) -> list[int]:
@@ -189,8 +185,8 @@ def _cloud(series: Series, columns: list[int]) -> Cloud:
     feasible = run.feasible
     kept = torch.zeros(len(run), dtype=torch.bool)
     kept[feasible] = non_dominated(values[feasible] * run.signs[columns])
-    parts = (values[kept], values[feasible & ~kept], values[run.infeasible])
-    return Cloud(series.name, series.colour, *(part.numpy() for part in parts), int(run.failed.sum()))
+    best, dominated, infeasible = (values[rows].numpy() for rows in (kept, feasible & ~kept, run.infeasible))
+    return Cloud(series.name, series.colour, best, dominated, infeasible, int(run.failed.sum()))
 
 
 def _draw_two(ax: Axes, scene: Scene) -> None:
@@ -201,23 +197,43 @@ def _draw_two(ax: Axes, scene: Scene) -> None:
         drawn: dict[str, Any] = {"rasterized": len(cloud.dominated) + len(cloud.infeasible) > 2000}
         if len(cloud.dominated):
             ax.scatter(
-                *cloud.dominated.T, s=5 if dense else 11, color=faint, alpha=0.22, linewidths=0, zorder=2,
-                label="dominated" if single else "_dominated", **drawn,
-            )  # fmt: skip
+                cloud.dominated[:, 0],
+                cloud.dominated[:, 1],
+                s=5 if dense else 11,
+                color=faint,
+                alpha=0.22,
+                linewidths=0,
+                zorder=2,
+                label="dominated" if single else "_dominated",
+                **drawn,
+            )
         if len(cloud.infeasible):
             ax.scatter(
-                *cloud.infeasible.T, s=13, facecolors="none", edgecolors=faint, alpha=0.5, linewidths=0.7, zorder=2,
-                label=f"infeasible ({count(len(cloud.infeasible))})", **drawn,
-            )  # fmt: skip
+                cloud.infeasible[:, 0],
+                cloud.infeasible[:, 1],
+                s=13,
+                facecolors="none",
+                edgecolors=faint,
+                alpha=0.5,
+                linewidths=0.7,
+                zorder=2,
+                label=f"infeasible ({count(len(cloud.infeasible))})",
+                **drawn,
+            )
         if len(cloud.best):
             order = np.lexsort((cloud.best[:, 1], cloud.best[:, 0]))
             stairs = _stairs(cloud.best[order], scene.maximize)
-            ax.plot(*stairs.T, color=cloud.colour, linewidth=1.0, alpha=0.6, zorder=4, label="_front")
+            ax.plot(stairs[:, 0], stairs[:, 1], color=cloud.colour, linewidth=1.0, alpha=0.6, zorder=4, label="_front")
             ax.scatter(
-                *cloud.best[order].T, s=22 if len(order) < 150 else 9, color=cloud.colour, edgecolors="white",
-                linewidths=0.5, zorder=5 - 0.1 * i,
+                cloud.best[order, 0],
+                cloud.best[order, 1],
+                s=22 if len(order) < 150 else 9,
+                color=cloud.colour,
+                edgecolors="white",
+                linewidths=0.5,
+                zorder=5 - 0.1 * i,
                 label=f"{shorten(cloud.name or 'non-dominated', 30)} ({count(len(order))})",
-            )  # fmt: skip
+            )
     _set_scales(ax, scene)
     _mark(ax, scene)
     polish(ax, grid="both")
@@ -230,11 +246,19 @@ def _mark(ax: Axes, scene: Scene) -> None:
     """Draw the known front, the ideal point and the reference point."""
     if scene.known is not None and len(scene.known):
         known = scene.known[np.argsort(scene.known[:, 0])]
-        ax.plot(*known.T, ".", markersize=2.0, color=INK, alpha=0.5, zorder=1, label="known front")
+        ax.plot(known[:, 0], known[:, 1], ".", markersize=2.0, color=INK, alpha=0.5, zorder=1, label="known front")
     for point, marker, size, text in ((scene.ideal, "*", 60, "ideal"), (scene.reference, "X", 34, "reference point")):
         if point is not None:
             ax.scatter(
-                *point[:, None], s=size, marker=marker, color=INK, linewidths=0, zorder=6, label=text, clip_on=False
+                point[:1],
+                point[1:],
+                s=size,
+                marker=marker,
+                color=INK,
+                linewidths=0,
+                zorder=6,
+                label=text,
+                clip_on=False,
             )
 
 
@@ -253,14 +277,9 @@ def _stairs(best: Array, maximize: list[bool]) -> Array:
         return best
     # Between two neighbours the edge passes the corner that is worse in both objectives than neither alone.
     corners = np.stack(
-        [
-            (np.minimum if maximize[k] else np.maximum)(best[:-1, k], best[1:, k])
-            for k in (0, 1)
-        ],
+        [(np.minimum if maximize[k] else np.maximum)(best[:-1, k], best[1:, k]) for k in (0, 1)],
         axis=1,
     )
     path = np.empty((2 * len(best) - 1, 2))
     path[0::2], path[1::2] = best, corners
     return path
-
-

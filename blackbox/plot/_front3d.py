@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -24,7 +25,7 @@ HEIGHTS = "viridis"
 
 def start_three(ax: Axes | None) -> Any:
     """Return axes in space: the caller's, or those of a new figure."""
-    import mpl_toolkits.mplot3d  # noqa: F401  # makes projection="3d" known
+    import_module("mpl_toolkits.mplot3d")  # makes projection="3d" known
 
     return new_axes(ax, 5.4, 4.6, projection="3d")
 
@@ -42,7 +43,14 @@ def draw_three(ax: Any, scene: Scene, objectives: Sequence[Objective]) -> None:
         if len(cloud.infeasible):
             label = f"infeasible ({count(len(cloud.infeasible))})"
             ax.scatter(
-                *cloud.infeasible.T, s=9, facecolors="none", edgecolors=faint, alpha=0.4, linewidths=0.6, label=label, **many
+                *cloud.infeasible.T,
+                s=9,
+                facecolors="none",
+                edgecolors=faint,
+                alpha=0.4,
+                linewidths=0.6,
+                label=label,
+                **many,
             )
         if len(cloud.best):
             _draw_best(ax, cloud, objectives[2].name, single=single)
@@ -62,7 +70,9 @@ def _draw_best(ax: Any, cloud: Any, height: str, *, single: bool) -> None:
     if single and len(z) > 1:
         ax.scatter(x, y, z, c=z, cmap=HEIGHTS, depthshade=False, label="_front", **how)
         middle = matplotlib.colormaps[HEIGHTS](0.45)
-        ax.scatter([], [], [], color=middle, depthshade=False, label=f"{label}, coloured by {shorten(height, 20)}", **how)
+        ax.scatter(
+            [], [], [], color=middle, depthshade=False, label=f"{label}, coloured by {shorten(height, 20)}", **how
+        )
     else:
         ax.scatter(x, y, z, color=cloud.colour, depthshade=False, label=label, **how)
 
@@ -90,7 +100,7 @@ def _dress(ax: Any, scene: Scene, objectives: Sequence[Objective]) -> None:
     ax.tick_params(labelsize=8.0, pad=1)
     ax.view_init(elev=24, azim=42)
     ax.set_box_aspect((1, 1, 0.85), zoom=0.95)
-    handles, labels = ax.get_legend_handles_labels()
+    handles, _ = ax.get_legend_handles_labels()
     if handles:
         solid_keys(ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.04), ncols=3, columnspacing=1.4))
     if scene.remark:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 from torch import Tensor
 
 from blackbox.errors import SettingError
@@ -19,7 +18,7 @@ from blackbox.plot._labels import number
 from blackbox.plot._series import draw_curves, finish_axes, make_curve, parse_series
 from blackbox.plot.history import History
 
-__all__ = ["default_reference", "hypervolume", "parse_point"]
+__all__ = ["default_reference", "hypervolume", "over_time", "parse_point"]
 
 _CHECKPOINTS = 400  # evaluations at which the hypervolume of a long run is computed
 
@@ -66,8 +65,8 @@ def hypervolume(
 
     Notes
     -----
-    Histories with more than 400 evaluations better than the reference point are looked at after 400 of them; between two
-    the curve stays at the earlier, hence lower, value. The last value is exact.
+    Histories with more than 400 evaluations better than the reference point are looked at after 400 of them; between
+    two the curve stays at the earlier, hence lower, value. The last value is exact.
     """
     target = check_path(path)
     series = parse_series(history, label, compare)
@@ -79,9 +78,7 @@ def hypervolume(
     reference = parse_point(reference_point, m, "reference_point")
     if reference is None:
         reference = runs[0].reference_point if runs[0].reference_point is not None else default_reference(runs)
-    curves = [
-        make_curve(one, [over_time(run, reference).numpy() for run in one.runs], maximize=True) for one in series
-    ]
+    curves = [make_curve(one, [over_time(run, reference).numpy() for run in one.runs], maximize=True) for one in series]
     with style():
         axes = new_axes(ax)
         labels = draw_curves(axes, curves)
@@ -93,19 +90,33 @@ def hypervolume(
             goal = volume(front * signs, reference * signs)
             axes.axhline(goal, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), zorder=2, label="known front")
             axes.annotate(
-                f"known front {number(goal)}", (0.01, goal), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                textcoords="offset points", ha="left", va="bottom", fontsize=7.5, color=MUTED,
-            )  # fmt: skip
+                f"known front {number(goal)}",
+                (0.01, goal),
+                xycoords=("axes fraction", "data"),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="left",
+                va="bottom",
+                fontsize=7.5,
+                color=MUTED,
+            )
             top = max(top, goal)
         axes.set_ylim(0.0, 1.09 * top if top > 0 else 1.0)
         polish(axes)
         axes.set_ylabel("hypervolume")
         finish_axes(axes, curves, labels)
-        point = ", ".join(number(float(v), 3) for v in reference)
-        note(axes, f"reference point ({point})" if top > 0 else f"nothing dominates the reference point ({point})")
+        note(axes, _remark(runs, reference, reached=top > 0))
         headline(axes, title)
         save(figure_of(axes), target)
     return axes
+
+
+def _remark(runs: list[History], reference: Tensor, *, reached: bool) -> str:
+    """Return what the hypervolume is relative to."""
+    if not any(bool(run.feasible.any()) for run in runs):
+        return "no feasible evaluation"
+    point = ", ".join(number(float(v), 3) for v in reference)
+    return f"reference point ({point})" if reached else f"nothing dominates the reference point ({point})"
 
 
 def parse_point(point: Any, m: int, name: str) -> Tensor | None:
@@ -149,7 +160,7 @@ def over_time(run: History, reference: Tensor) -> Tensor:
     if not len(rows):
         return result
     if len(rows) > _CHECKPOINTS:
-        steps = torch.linspace(0, len(rows) - 1, _CHECKPOINTS, dtype=torch.float64).round().long().unique()
+        steps = torch.linspace(0, len(rows) - 1, _CHECKPOINTS, dtype=torch.float64).round().long()
     else:
         steps = torch.arange(len(rows))
     front, start = costs[:0], 0

@@ -18,6 +18,8 @@ from blackbox.plot.history import History
 __all__ = ["importance"]
 
 _WORK = 120_000  # predictions, at most
+_LEAST = 6  # bars that are drawn however small they are
+_NEGLIGIBLE = 0.01
 
 
 def importance(
@@ -41,7 +43,7 @@ def importance(
     objective : str, optional
         Which objective; needed where there are several.
     most : int, default 20
-        How many parameters, at most; how many are left out is stated.
+        How many parameters, at most. Beyond the first six those below 1 % are left out as well; how many is stated.
     model : Surrogate, optional
         From `blackbox.algorithms.bayesian.explain.fit_surrogate`; fitted here by default.
     title, ax, path
@@ -69,7 +71,7 @@ def importance(
     varied = {run.space.names[c] for c in searched(run.space)}
     rows = [i for i, name in enumerate(found.names) if name in varied]
     order = sorted(rows, key=lambda i: -found.total[i])
-    kept = order[:most]
+    kept = [i for rank, i in enumerate(order[:most]) if rank < _LEAST or found.total[i] >= _NEGLIGIBLE]
     with style():
         axes = new_axes(ax, 5.2, 0.95 + 0.235 * max(len(kept), 2))
         _draw_bars(axes, [found.names[i] for i in kept], 100 * found.main[kept], 100 * found.total[kept])
@@ -77,8 +79,8 @@ def importance(
         if not found.total.any():
             note(axes, "the surrogate is constant: nothing to explain")
         elif len(kept) < len(order):
-            left = order[most]
-            note(axes, f"{count(len(order) - len(kept))} more below {max(100 * found.total[left], 0.1):.1f} %")
+            bound = max(100 * found.total[order[len(kept)]], 100 * _NEGLIGIBLE)
+            note(axes, f"{count(len(order) - len(kept))} more, none above {np.ceil(bound):.0f} %")
         headline(axes, title)
         save(figure_of(axes), target)
     return axes

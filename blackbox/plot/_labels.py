@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,22 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from blackbox.objective import Objective
+from blackbox.plot._canvas import figure_of
 
-__all__ = ["EndLabel", "count", "direction", "label_ends", "number", "shorten", "solid_keys", "spread", "wants_log"]
+__all__ = [
+    "EndLabel",
+    "count",
+    "direction",
+    "from_scale",
+    "label_ends",
+    "number",
+    "shorten",
+    "solid_keys",
+    "spread",
+    "to_scale",
+    "wants_log",
+    "wrap",
+]
 
 Array = NDArray[np.float64]
 _LINE = 11.0  # points between the baselines of two labels
@@ -47,6 +62,30 @@ def shorten(name: str, length: int = 24) -> str:
         head = (length - 1 + 1) // 2
         name = name[:head] + "\N{HORIZONTAL ELLIPSIS}" + name[len(name) - (length - 1 - head) :]
     return name.replace("$", r"\$")
+
+
+def to_scale(values: Array, *, log: bool) -> Array:
+    """Return values as their axis counts them: themselves, or their decimal logarithms."""
+    return np.asarray(np.log10(values) if log else values, dtype=np.float64)
+
+
+def from_scale(value: float, *, log: bool) -> float:
+    """Return the value at a place of `to_scale`."""
+    return float(10.0**value) if log else float(value)
+
+
+def wrap(name: str, width: int, lines: int = 3) -> str:
+    """Return a name broken into lines at spaces, underscores, points, slashes and hyphens, shortened to fit."""
+    if len(name) <= width:
+        return shorten(name, width)
+    broken = [""]
+    for piece in re.findall(r"[^\s_./-]*[\s_./-]?", name):
+        if broken[-1] and len((broken[-1] + piece).rstrip()) > width:
+            broken.append("")
+        broken[-1] += piece
+    if len(broken) > lines:
+        broken = [*broken[: lines - 1], "".join(broken[lines - 1 :])]
+    return "\n".join(shorten(line.rstrip(" "), width + 1) for line in broken)
 
 
 def direction(objective: Objective) -> str:
@@ -107,7 +146,7 @@ def label_ends(ax: Axes, labels: Sequence[EndLabel]) -> None:
     if not labels:
         return
     box = ax.get_position()
-    height = float(box.height * ax.figure.get_figheight() * 72.0)  # points; near enough before the layout is made
+    height = float(box.height * figure_of(ax).get_figheight() * 72.0)  # points; near enough before the layout is made
     low, high = ax.transAxes.transform((0, 0))[1], ax.transAxes.transform((0, 1))[1]
     heights = np.array([ax.transData.transform((label.x, label.y))[1] for label in labels])
     wanted = np.clip((heights - low) / (high - low), 0.0, 1.0) * height
@@ -117,8 +156,17 @@ def label_ends(ax: Axes, labels: Sequence[EndLabel]) -> None:
     for i, y in zip(order, placed, strict=True):
         label = labels[i]
         ax.annotate(
-            label.text, (1.0, float(y / height)), xycoords="axes fraction", xytext=(6, 0), textcoords="offset points",
-            ha="left", va="center", color=label.colour, fontsize=8.0, annotation_clip=False, linespacing=1.15,
+            label.text,
+            (1.0, float(y / height)),
+            xycoords="axes fraction",
+            xytext=(6, 0),
+            textcoords="offset points",
+            ha="left",
+            va="center",
+            color=label.colour,
+            fontsize=8.0,
+            annotation_clip=False,
+            linespacing=1.15,
         )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from blackbox.plot._canvas import INK, MUTED, check_path, figure_of, headline, new_axes, note, save, style
 from blackbox.plot._columns import chosen_columns, is_nominal, searched, strongest, unit, unit_ticks
-from blackbox.plot._labels import count, number, shorten, wants_log
+from blackbox.plot._labels import count, number, shorten, wants_log, wrap
 from blackbox.plot.history import History
 
 __all__ = ["parallel_coordinates"]
@@ -33,7 +33,7 @@ def parallel_coordinates(
     *,
     parameters: Sequence[str] | None = None,
     objective: str | None = None,
-    most: int = 1000,
+    most: int = 500,
     title: str | None = None,
     ax: Axes | None = None,
     path: str | Path | None = None,
@@ -52,7 +52,7 @@ def parallel_coordinates(
         objective.
     objective : str, optional
         By which lines are coloured, the first by default.
-    most : int, default 1000
+    most : int, default 500
         How many lines, at most: the best tenth of them, and others evenly by rank. It is stated in the picture.
     title, ax, path
         As for `convergence`. A new figure is as wide as its columns need.
@@ -77,9 +77,9 @@ def parallel_coordinates(
     shown = _thin(run, main, most)
     table = _Table.make(run, columns, main, shown)
     with style():
-        names = [run.space.names[c] for c in columns]
-        tilted = max(len(name) for name in names) > 11 or len(names) > 12
-        axes = new_axes(ax, min(max(5.6, 0.95 + 0.72 * table.width), 24.0), 3.9 if tilted else 3.5)
+        tilted = table.width > 14
+        pitch = 0.52 if tilted else 0.8
+        axes = new_axes(ax, max(5.6, 0.7 + pitch * table.width), 4.2 if tilted else 3.7)
         _draw_lines(axes, table)
         _draw_columns(axes, run, columns, table, tilted=tilted)
         parts = []
@@ -102,7 +102,7 @@ def _thin(run: History, main: int, most: int) -> NDArray[np.intp]:
         head = max(most // 10, 1)
         rest = np.unique(np.linspace(head, len(order) - 1, most - head).round().astype(np.intp))
         order = np.concatenate([order[:head], order[rest]])
-    return order[::-1]
+    return order[::-1].copy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +115,34 @@ class _Axis:
 
     @classmethod
     def of(cls, values: Array) -> _Axis:
+        """Return the scale of the finite ones of some values."""
         values = values[np.isfinite(values)]
         if not len(values):
-            return cls(0.0, 1.0, False)
+            return cls(0.0, 0.0, False)
         low, high = float(values.min()), float(values.max())
         if low == high:
             margin = 0.5 * abs(low) or 0.5
             return cls(low - margin, high + margin, False)
-        return cls(low, high, wants_log(values))
+        return cls(low, high, wants_log(values, bulk=True))
 
     def __call__(self, values: Array) -> Array:
+        """Return heights on [0, 1]."""
+        if self.low == self.high:
+            return np.full(values.shape, np.nan)
         if self.log:
             return np.asarray(np.log(values / self.low) / np.log(self.high / self.low))
         return (values - self.low) / (self.high - self.low)
 
     def ticks(self) -> Array:
+        """Return round values to write; none where there are no values at all."""
+        if self.low == self.high:
+            return np.zeros(0)
         if self.log:
             first, last = np.ceil(np.log10(self.low) - 1e-9), np.floor(np.log10(self.high) + 1e-9)
-            found = 10.0 ** np.arange(first, last + 1.0)
-            if len(found) >= 2:
-                return found
-        found = MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+            decades = np.asarray(10.0 ** np.arange(first, last + 1.0), dtype=np.float64)
+            if len(decades) >= 2:
+                return decades
+        found = np.asarray(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high))
         return found[(found >= self.low) & (found <= self.high)]
 
 
@@ -149,12 +156,13 @@ class _Table:
     infeasible: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     axes: list[_Axis]
-    main: int
+    main: int  # the column of the objective that colours
+    maximize: bool
 
     @property
     def width(self) -> int:
         """The number of columns, objectives included."""
-        return self.heights.shape[1]
+        return int(self.heights.shape[1])
 
     @classmethod
     def make(cls, run: History, columns: list[int], main: int, rows: NDArray[np.intp]) -> _Table:
@@ -171,7 +179,7 @@ class _Table:
         quality = ends[:, main] if objective.maximize else 1.0 - ends[:, main]
         heights = np.where(missing, _RUNG, heights)
         infeasible, failed = run.infeasible.numpy()[rows], run.failed.numpy()[rows]
-        return cls(heights, missing, quality, infeasible, failed, axes, len(columns) + main)
+        return cls(heights, missing, quality, infeasible, failed, axes, len(columns) + main, objective.maximize)
 
 
 def _spread(places: Array, levels: int) -> Array:
@@ -197,10 +205,13 @@ def _draw_lines(ax: Axes, table: _Table) -> None:
     quality = np.nan_to_num(table.colours)
     colours = shade(0.95 * (1.0 - quality))  # dark is good
     rank = np.zeros(n)
-    rank[usable] = np.linspace(0.0, 1.0, int(usable.sum()))  # rows are in order, worst first
-    base = 0.55 if n <= 60 else (0.3 if n <= 300 else 0.12)
-    colours[:, 3] = np.where(usable, base * (0.4 + 0.6 * rank) + (0.95 - base) * rank**12, 0.3)
-    widths = 0.8 + 1.0 * rank**12
+    n_usable = int(usable.sum())
+    rank[usable] = np.linspace(0.0, 1.0, n_usable)  # rows are in order, worst first
+    top = np.zeros(n)
+    top[usable] = np.exp(-np.arange(n_usable)[::-1] / np.clip(n_usable / 20.0, 2.0, 6.0))  # the few best stand out
+    base = 0.6 if n <= 150 else (0.3 if n <= 400 else 0.12)
+    colours[:, 3] = np.where(usable, base * (0.4 + 0.6 * rank) + (0.95 - base) * top, 0.3)
+    widths = 0.8 + 1.0 * top
     many = n > 300
     for rows, how, label in (
         (table.failed, {"colors": [(0.45, 0.45, 0.45, 0.55)], "linestyles": (0, (1, 2))}, "_failed"),
@@ -213,12 +224,10 @@ def _draw_lines(ax: Axes, table: _Table) -> None:
             lines.set_capstyle("round")
             lines.set_joinstyle("round")
             ax.add_collection(lines)
-    keys = []
-    for rows, dash, name in ((table.infeasible, (0, (4, 2)), "infeasible"), (table.failed, (0, (1, 2)), "failed")):
-        if rows.any():
-            keys.append(Line2D([], [], color=MUTED, linewidth=1.0, linestyle=dash, label=f"{name} ({int(rows.sum())})"))
-    if keys:
-        ax.legend(handles=keys, loc="lower right", bbox_to_anchor=(1.0, -0.14), ncols=2)
+    if table.infeasible.any():
+        label = f"infeasible ({count(int(table.infeasible.sum()))})"
+        key = Line2D([], [], color=MUTED, linewidth=1.0, linestyle=(0, (4, 2)), label=label)
+        ax.legend(handles=[key], loc="upper right", bbox_to_anchor=(1.0, -0.01))
 
 
 def _draw_columns(ax: Axes, run: History, columns: list[int], table: _Table, *, tilted: bool) -> None:
@@ -229,15 +238,21 @@ def _draw_columns(ax: Axes, run: History, columns: list[int], table: _Table, *, 
         spine.set_visible(False)
     ax.set_yticks([])
     names = [run.space.names[c] for c in columns] + [o.name for o in run.objectives]
-    shown = [shorten(name, 22 if tilted else 13) for name in names]
     for j, objective in enumerate(run.objectives):
-        shown[len(columns) + j] += " \N{UPWARDS ARROW}" if objective.maximize else " \N{DOWNWARDS ARROW}"
+        names[len(columns) + j] += " \N{UPWARDS ARROW}" if objective.maximize else " \N{DOWNWARDS ARROW}"
+    shown = [shorten(name, 22) if tilted else wrap(name, 12) for name in names]
     ax.xaxis.tick_top()
     ax.set_xticks(range(table.width))
     ax.set_xticklabels(
-        shown, fontsize=8.5, color=INK, rotation=32 if tilted else 0, ha="left" if tilted else "center",
+        shown,
+        fontsize=8.0,
+        color=INK,
+        linespacing=1.1,
+        rotation=35 if tilted else 0,
+        ha="left" if tilted else "center",
         rotation_mode="anchor" if tilted else "default",
-    )  # fmt: skip
+        va="baseline",
+    )
     ax.tick_params(axis="x", length=0, pad=2)
     for j, label in enumerate(ax.get_xticklabels()):
         if j >= len(columns):
@@ -255,9 +270,16 @@ def _draw_columns(ax: Axes, run: History, columns: list[int], table: _Table, *, 
         for y, text in zip(places, texts, strict=True):
             ax.plot([i, i + 0.045], [y, y], color="#444444", linewidth=0.8, zorder=4, label="_tick")
             ax.text(
-                i + 0.07, y, text, fontsize=7.0, color=INK, va="center", ha="left", zorder=5,
+                i + 0.07,
+                y,
+                text,
+                fontsize=7.0,
+                color=INK,
+                va="center",
+                ha="left",
+                zorder=5,
                 bbox={"facecolor": "white", "alpha": 0.72, "edgecolor": "none", "pad": 0.6},
-            )  # fmt: skip
+            )
     _name_rungs(ax, table, len(columns))
     _draw_scale(ax, table)
 
@@ -266,20 +288,17 @@ def _name_rungs(ax: Axes, table: _Table, n_parameters: int) -> None:
     """Write what the rungs mean, once."""
     inactive = np.flatnonzero(table.missing[:, :n_parameters].any(0))
     how: dict[str, Any] = {"fontsize": 7.5, "color": MUTED, "va": "top", "ha": "center", "style": "italic"}
-    for i in inactive:
+    for i in inactive[np.diff(inactive, prepend=-2) > 1] if table.width > 14 else inactive:
         ax.text(float(i), _RUNG - 0.03, "inactive", **how)
     if table.failed.any():
-        ax.text(float(table.main), _RUNG - 0.03, "failed", **how)
+        ax.text(float(table.main), _RUNG - 0.03, f"failed ({count(int(table.failed.sum()))})", **how)
 
 
 def _draw_scale(ax: Axes, table: _Table) -> None:
     """Colour the axis of the main objective as the lines are."""
     at = float(table.main)
     ramp = np.linspace(0.0, 1.0, 128)[:, None]
-    good_on_top = table.colours[np.isfinite(table.colours)]
-    heights = table.heights[np.isfinite(table.colours), table.main]
-    upwards = bool(len(heights) < 2 or np.argmax(good_on_top) == np.argmax(heights))
-    shades = matplotlib.colormaps[_MAP](0.95 * (1.0 - (ramp if upwards else 1.0 - ramp)))
+    shades = matplotlib.colormaps[_MAP](0.95 * (1.0 - (ramp if table.maximize else 1.0 - ramp)))
     ax.imshow(shades, extent=(at - 0.07, at, 0.0, 1.0), origin="lower", aspect="auto", zorder=3.5)
     ax.set_xlim(-0.25, table.width - 0.2)
     ax.set_ylim((_RUNG if table.missing.any() else 0.0) - 0.05, 1.04)

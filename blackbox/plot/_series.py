@@ -109,7 +109,14 @@ def draw_curves(ax: Axes, curves: list[Curve], *, word: str = "") -> list[EndLab
         x, y = _steps(curve.evaluations, curve.middle)
         if curve.lower is not None and curve.upper is not None:
             ax.fill_between(
-                curve.evaluations, curve.lower, curve.upper, step="post", color=colour, alpha=0.18, linewidth=0, zorder=z - 1
+                curve.evaluations,
+                curve.lower,
+                curve.upper,
+                step="post",
+                color=colour,
+                alpha=0.18,
+                linewidth=0,
+                zorder=z - 1,
             )
         ax.plot(x, y, drawstyle="steps-post", color=colour, zorder=z, label=curve.series.name or "best so far")
         if np.isfinite(y[-1]):

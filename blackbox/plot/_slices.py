@@ -30,7 +30,7 @@ from blackbox.plot._canvas import (
     style,
 )
 from blackbox.plot._columns import chosen_columns, condition_text, is_nominal, level_names, searched, strongest
-from blackbox.plot._labels import direction, number, shorten, wants_log
+from blackbox.plot._labels import direction, from_scale, number, shorten, to_scale, wants_log
 from blackbox.plot.history import History
 
 __all__ = ["slices"]
@@ -52,9 +52,9 @@ def slices(
 ) -> list[Axes]:
     """Draw the surrogate's median and central 95 % along each parameter through the best evaluation, with the data.
 
-    Evaluations are dots, the darker the nearer they are to the slice; infeasible ones are rings, failed ones crosses
-    at the lower edge. A parameter that is inactive at the best evaluation is drawn with its switches set, which is
-    stated above its panel.
+    Evaluations are dots, the darker the nearer they are to the slice, triangles where they are beyond the axis;
+    infeasible ones are rings, failed ones crosses at the lower edge. A parameter that is inactive at the best
+    evaluation is drawn with its switches set, which is stated above its panel.
 
     Parameters
     ----------
@@ -121,7 +121,9 @@ def _panels(ax: Axes | Sequence[Axes] | None, k: int) -> tuple[list[Axes], Any]:
     if ax is not None:
         given = [ax] if isinstance(ax, Axes) else list(ax)
         if len(given) != k:
-            raise SettingError(f"ax: expected {k} axes, one a parameter, got {len(given)}; choose with parameters=[...]")
+            raise SettingError(
+                f"ax: expected {k} axes, one a parameter, got {len(given)}; choose with parameters=[...]"
+            )
         return [new_axes(one) for one in given], None
     across = k if k <= 3 else 4 if k > 4 else 2
     down = math.ceil(k / across)
@@ -157,18 +159,18 @@ def _limits(values: Array, curves: list[Any], *, maximize: bool) -> tuple[tuple[
     middle = np.concatenate([curve.middle for curve in curves])
     spread = np.concatenate([part for curve in curves for part in (curve.low, curve.high)])
     log = wants_log(data) and bool(middle.min() > 0)
-    to, back = (np.log10, lambda v: 10.0**v) if log else (lambda v: v, lambda v: v)
     floor = float(data.min()) * 0.1 if log else -np.inf
     sign = -1.0 if maximize else 1.0
     usual = np.sort(sign * data)[: max(1, math.ceil(0.9 * len(data)))] * sign
-    seen = to(np.concatenate([middle, usual]))
+    seen = to_scale(np.concatenate([middle, usual]), log=log)
     low, high = float(seen.min()), float(seen.max())
-    room = max(high - low, 1e-12 * max(abs(high), 1.0))
-    bands = to(np.maximum(spread, floor))
-    low = min(low, max(float(np.quantile(bands, 0.02)), low - 0.6 * room))
-    high = max(high, min(float(np.quantile(bands, 0.98)), high + 0.6 * room))
-    pad = 0.07 * (high - low) if high > low else max(0.1 * abs(high), 0.5)
-    return (float(back(low - pad)), float(back(high + pad))), log
+    room = high - low
+    bands = to_scale(np.maximum(spread, floor), log=log)
+    low = min(low, max(float(np.quantile(bands, 0.02)), low - 0.25 * room))
+    high = max(high, min(float(np.quantile(bands, 0.98)), high + 0.25 * room))
+    flat = high - low <= 1e-9 * max(abs(high), abs(low), 1e-300)
+    pad = max(0.1 * abs(high), 0.5) if flat else 0.07 * (high - low)
+    return (from_scale(low - pad, log=log), from_scale(high + pad, log=log)), log
 
 
 def _draw_panel(
@@ -191,11 +193,20 @@ def _draw_panel(
     ax.set_ylim(*limits)
     _set_parameter_axis(ax, run, c)
     if is_nominal(space, c):
-        error = np.stack([curve.middle - curve.low, curve.high - curve.middle])
-        ax.errorbar(
-            curve.codes, curve.middle, yerr=np.maximum(error, 0.0), fmt="_", markersize=13, markeredgewidth=1.8, color=blue,
-            elinewidth=7, alpha=0.9, ecolor=(*_rgb(blue), 0.2), zorder=3, label="_surrogate",
-        )  # fmt: skip
+        ax.vlines(
+            curve.codes,
+            curve.low,
+            curve.high,
+            color=blue,
+            alpha=0.2,
+            linewidth=9,
+            capstyle="butt",
+            zorder=2,
+            label="_band",
+        )
+        ax.plot(
+            curve.codes, curve.middle, "_", color=blue, markersize=15, markeredgewidth=1.8, zorder=3, label="_surrogate"
+        )
     else:
         ax.fill_between(curve.codes, curve.low, curve.high, color=blue, alpha=0.18, linewidth=0, zorder=2)
         marker = "o" if space.kinds[c] and len(curve.codes) <= 20 else ""
@@ -237,7 +248,7 @@ def _set_parameter_axis(ax: Axes, run: History, c: int) -> None:
     else:
         pad = 0.03 * (high - low)
         ax.set_xlim(low - pad, high + pad)
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=bool(space.kinds[c]), steps=[1, 2, 2.5, 5, 10]))
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=bool(space.kinds[c]), steps=[1, 2, 5, 10]))
 
 
 def _draw_data(ax: Axes, run: History, column: int, c: int, shade: Array) -> None:
@@ -246,21 +257,41 @@ def _draw_data(ax: Axes, run: History, column: int, c: int, shade: Array) -> Non
     if is_nominal(run.space, c):
         x = x + 0.24 * (np.modf(np.arange(len(x)) * 0.618034)[0] - 0.5) + 0.0
     many = len(x) > 2000
+    low, high = ax.get_ylim()
     alpha = (0.1 if len(x) > 400 else 0.16) + 0.6 * shade
-    for rows, how in (
-        (run.feasible.numpy(), {"color": INK, "linewidths": 0}),
-        (run.infeasible.numpy(), {"facecolors": "none", "edgecolors": INK, "linewidths": 0.6}),
-    ):
-        rows = rows & ~np.isnan(x)
-        if rows.any():
-            given: dict[str, Any] = how
-            ax.scatter(x[rows], values[rows], s=9, alpha=alpha[rows], zorder=4, rasterized=many, label="_data", **given)
+    solid, ring = {"color": INK, "linewidths": 0}, {"facecolors": "none", "edgecolors": INK, "linewidths": 0.6}
+    above, below = values > high, values < low
+    for kind, how in ((run.feasible.numpy(), solid), (run.infeasible.numpy(), ring)):
+        for place, marker in ((~(above | below), "o"), (above, "^"), (below, "v")):
+            rows = kind & place & ~np.isnan(x)
+            if rows.any():
+                inside = marker == "o"
+                shaded = inside and how is solid  # rings take no array of alphas
+                given: dict[str, Any] = {**how, "marker": marker, "alpha": alpha[rows] if shaded else 0.45}
+                heights = np.clip(values[rows], low, high)
+                ax.scatter(
+                    x[rows],
+                    heights,
+                    s=9 if inside else 13,
+                    zorder=4,
+                    rasterized=many,
+                    clip_on=inside,
+                    label="_data",
+                    **given,
+                )
     failed = run.failed.numpy() & ~np.isnan(x)
     if failed.any():
         ax.scatter(
-            x[failed], np.full(failed.sum(), 0.035), s=12, marker="x", color=MUTED, linewidths=0.8,
-            transform=ax.get_xaxis_transform(), zorder=4, label="_failed",
-        )  # fmt: skip
+            x[failed],
+            np.full(failed.sum(), 0.035),
+            s=12,
+            marker="x",
+            color=MUTED,
+            linewidths=0.8,
+            transform=ax.get_xaxis_transform(),
+            zorder=4,
+            label="_failed",
+        )
 
 
 def _dress(figure: Any, panels: list[Axes], run: History, column: int, title: str | None, row: int | None) -> None:
@@ -275,7 +306,9 @@ def _dress(figure: Any, panels: list[Axes], run: History, column: int, title: st
     if row is not None:
         keys.append(Line2D([], [], color=_BEST, marker="D", markersize=4.5, linewidth=0, label="best"))
     if bool(run.infeasible.any()):
-        keys.append(Line2D([], [], color=INK, marker="o", fillstyle="none", markersize=3.5, linewidth=0, label="infeasible"))
+        keys.append(
+            Line2D([], [], color=INK, marker="o", fillstyle="none", markersize=3.5, linewidth=0, label="infeasible")
+        )
     if bool(run.failed.any()):
         keys.append(Line2D([], [], color=MUTED, marker="x", markersize=4, linewidth=0, label="failed"))
     across = max(2, int(figure.get_figwidth() / 1.6))

@@ -42,7 +42,6 @@ def pick_objective(run: History, objective: str | None, picture: str) -> int:
     names = [o.name for o in run.objectives]
     if objective is None and len(names) > 1:
         raise SettingError(
-            f"{picture} shows one objective and this history has {len(names)}: choose one of {names} with "
-            "objective=..."
+            f"{picture} shows one objective and this history has {len(names)}: choose one of {names} with objective=..."
         )
     return run.objective_index(objective)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -159,6 +160,8 @@ def _from_source(source: Any) -> History:
         told = source.history() if callable(getattr(source, "history", None)) else source
         if isinstance(told, History):
             record = told
+        elif isinstance(told, list):
+            record = _from_candidates(told, source)
         elif all(hasattr(told, field) for field in ("x", "values")) and not isinstance(told, (Batch, Evaluation)):
             record = _from_record(told, source)
         else:
@@ -169,6 +172,29 @@ def _from_source(source: Any) -> History:
     if not len(record):
         raise SettingError("history: expected at least one evaluation, got none")
     return record
+
+
+def _from_candidates(told: list[Any], study: Any) -> History:
+    """Return the history of a study's records, in the order in which they were finished; pending ones left out."""
+    done = [record for record in told if record.status in ("told", "failed")]
+    if all(record.finished is not None for record in done):
+        done.sort(key=lambda record: (record.finished, record.id))
+    problem = getattr(study, "problem", study)
+    objectives = parse_objectives(problem.objectives)
+    nothing = (math.nan,) * len(objectives)
+    values = [nothing if record.status == "failed" or record.values is None else record.values for record in done]
+    widths = [len(record.violations) for record in done if record.violations is not None]
+    k = max(widths, default=int(getattr(problem, "n_constraints", 0)))
+    violations = [(math.nan,) * k if record.violations is None else record.violations for record in done]
+    return _checked(
+        study.space,
+        objectives,
+        study.space.encode([record.config for record in done]),
+        torch.tensor(values, dtype=torch.float64).reshape(len(done), len(objectives)),
+        torch.tensor(violations, dtype=torch.float64).reshape(len(done), k),
+        None,
+        getattr(problem, "reference_point", None),
+    )
 
 
 def _from_record(told: Any, source: Any) -> History:
