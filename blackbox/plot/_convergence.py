@@ -156,8 +156,9 @@ def _set_scale(ax: Axes, view: _View, series: list[Series], curves: list[Curve],
         raise SettingError(f'scale: "log" needs positive values, got {number(float(every.min()))}')
     log = scale == "log" or (scale == "auto" and (wants_log(every) or (view.optimum is not None and every.min() > 0)))
     low, high = (float(v) for v in to_scale(np.array([every.min(), every.max()]), log=log))
-    if not log and len(reached):
-        low, high = _without_outliers(every, reached, low, high, maximize=view.maximize)
+    if len(reached):
+        seen = to_scale(every, log=log), to_scale(reached, log=log)
+        low, high = _without_outliers(*seen, low, high, maximize=view.maximize)
     pad = 0.06 * (high - low) if high > low else max(abs(high) * 0.1, 0.5)
     if log:
         ax.set_yscale("log")
@@ -166,12 +167,15 @@ def _set_scale(ax: Axes, view: _View, series: list[Series], curves: list[Curve],
 
 
 def _without_outliers(every: Array, reached: Array, low: float, high: float, *, maximize: bool) -> tuple[float, float]:
-    """Return limits that hold all that was reached, and leave out far outliers on the bad side."""
+    """Return limits that hold what was reached, and leave out far outliers on the bad side."""
     sign = -1.0 if maximize else 1.0
     cost, best = sign * every, float((sign * reached).min())
-    usual = float(np.quantile(cost, 0.85))
-    limit = max(best + 2.0 * (usual - best), float(np.quantile(sign * reached, 0.9)))
-    if limit <= best or cost.max() <= best + 1.5 * (limit - best):
+    usual = float(np.quantile(cost, 0.85, method="lower"))
+    limit, start = best + 1.3 * (usual - best), float((sign * reached).max())
+    if start - best > 4.0 * (limit - best):  # a first value so bad that all others would look alike
+        start = float(np.quantile(sign * reached, 0.9, method="lower"))
+    limit = max(limit, start)
+    if limit <= best or cost.max() <= best + 1.3 * (limit - best):
         return low, high
     return (low, min(high, limit)) if not maximize else (max(low, -limit), high)
 

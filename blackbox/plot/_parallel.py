@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from blackbox.errors import SettingError
 from blackbox.plot._canvas import INK, MUTED, check_path, figure_of, headline, new_axes, note, save, style
 from blackbox.plot._columns import chosen_columns, is_nominal, searched, strongest, unit, unit_ticks
 from blackbox.plot._labels import count, number, shorten, wants_log, wrap
@@ -71,6 +72,8 @@ def parallel_coordinates(
     target = check_path(path)
     run = History.of(history)
     main = run.objective_index(objective if objective is not None else run.objectives[0].name)
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise SettingError(f"most: expected an integer >= 1, got {most!r}")
     columns = chosen_columns(run.space, parameters)
     varied = searched(run.space) if columns is None else columns
     columns = strongest(run, main, varied, _MOST_COLUMNS) if columns is None else columns
