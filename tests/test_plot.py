@@ -112,6 +112,7 @@ def test_a_history_of_arrays_marks_failures_and_copies() -> None:
     assert history.feasible.tolist() == [True, False, False, False]
     assert history.infeasible.tolist() == [False, False, False, True]
     assert torch.isnan(history.values[[1, 2]]).all()
+    assert float(History.of(BOX, x[:1], [1e300]).values) == 1e300
     values[0], x[0, 0] = 99.0, 99.0
     assert float(history.values[0, 0]) == 1.0
     assert float(history.x[0, 0]) != 99.0
@@ -174,6 +175,9 @@ def test_a_history_of_a_study_holds_what_is_finished_in_the_order_of_finishing()
         ({"x": [[0.0]], "values": [1.0]}, r"x: expected shape \(n, 2\)"),
         ({"x": [[0.0, 1.0]], "values": [1.0, 2.0]}, "as many points as values"),
         ({"x": [[0.0, 1.0]], "values": ["a"]}, "values: expected numbers"),
+        ({"x": [[0.0, 1.0]], "values": [None]}, "values: expected numbers"),
+        ({"x": [[0.0, 1.0]], "values": [1.0 + 1.0j]}, "values: expected a real array"),
+        ({"x": [[0.0, 1.0], [0.0]], "values": [1.0]}, "x: expected an array of numbers"),
         ({"x": [[0.0, 1.0]], "values": [1.0], "failed": [True, False]}, r"failed: expected shape \(1,\)"),
         ({"x": [[0.0, 1.0]], "values": [1.0], "violations": [1.0, 2.0]}, "violations: expected shape"),
         ({"x": [[0.0, 1.0]], "values": [1.0], "objectives": 2}, r"values: expected shape \(n, 2\)"),
@@ -292,7 +296,7 @@ def test_convergence_marks_infeasible_evaluations_and_those_beyond_the_axis() ->
     [
         ([3.0], None, ""),
         ([7.0] * 6, None, ""),
-        ([1e300, 1.0, -2.0, 3.0, 0.5, 0.1, 0.2, 0.3], None, "1 evaluation beyond the axis"),
+        ([1e300, 1.0, -2.0, 3.0, 0.5, 0.1, 0.2, 0.3], None, "2 evaluations beyond the axis"),
         ([math.nan] * 4, None, "all 4 evaluations failed"),
         ([1.0, 2.0], [1.0, 1.0], "no feasible evaluation"),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -256,11 +257,19 @@ def _points(space: Space, x: Any) -> Tensor:
 
 def _table(values: Any, name: str) -> Tensor:
     """Return anything array-like as a float64 matrix of its own on the CPU; a vector becomes one column."""
-    try:
-        table = torch.as_tensor(values).detach()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise SettingError(f"{name}: expected numbers, got {type(values).__name__} ({error})") from None
+    if isinstance(values, Tensor):
+        table = values.detach()
+    else:  # through NumPy: torch would read a list of numbers as single precision
+        try:
+            array = np.asarray(values)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise SettingError(f"{name}: expected an array of numbers, got {type(values).__name__} ({error})") from None
+        if array.dtype.kind not in "biufc":
+            raise SettingError(f"{name}: expected numbers, got {type(values).__name__} of {array.dtype}")
+        table = torch.as_tensor(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64))
     if table.is_complex() or table.dim() not in (1, 2):
-        raise SettingError(f"{name}: expected a real array of one or two dimensions, got {tuple(table.shape)}")
+        raise SettingError(
+            f"{name}: expected a real array of one or two dimensions, got {table.dtype} of shape {tuple(table.shape)}"
+        )
     table = table.to("cpu", torch.float64, copy=True)
     return table[:, None] if table.dim() == 1 else table
