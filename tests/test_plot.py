@@ -226,7 +226,7 @@ def test_convergence_draws_the_best_so_far(maximize: bool) -> None:
     low, high = ax.get_xlim()
     assert low < 1
     assert high > 40
-    (failed,) = clouds(ax, "failed")
+    (failed,) = clouds(ax, "_failed")
     assert sorted(failed.get_offsets()[:, 0]) == [4.0, 12.0]
     assert legend_texts(ax) == ["failed (2)"]
 
@@ -262,6 +262,8 @@ def test_convergence_compares_named_histories() -> None:
         assert any(text.startswith(label) for text in texts(ax))
     assert line(ax, "random search").get_color() != line(ax, "Bayesian optimization").get_color()
     assert ax.get_xlim()[1] > 30
+    failing = plot.convergence(mixed_history(), compare={"other": mixed_history(12)})
+    assert legend_texts(failing) == ["failed (2 + 2)"]
     labels = [text for text in ax.texts if text.get_text()]
     heights = sorted(text.xy[1] for text in labels)  # type: ignore[attr-defined]
     assert len(labels) == 2
@@ -274,7 +276,7 @@ def test_convergence_draws_median_and_quartiles_of_repetitions() -> None:
     table = np.array([slow_best_so_far(run) for run in runs])
     np.testing.assert_array_equal(line(ax, "best so far").get_ydata(), np.sort(table, axis=0)[2])
     assert any(isinstance(part, PolyCollection) for part in ax.collections)
-    assert legend_texts(ax) == ["quartiles of the runs; line: median"]
+    assert legend_texts(ax) == ["quartiles of the runs, line: median"]
 
 
 def test_convergence_marks_infeasible_evaluations_and_those_beyond_the_axis() -> None:
@@ -282,13 +284,13 @@ def test_convergence_marks_infeasible_evaluations_and_those_beyond_the_axis() ->
     values = torch.linspace(1.0, -1.0, 40, dtype=torch.float64)
     values[20] = 1000.0
     ax = plot.convergence(History.of(BOX, x, values, violations=torch.where(torch.arange(40) < 10, 1.0, -1.0)))
-    (rings,) = clouds(ax, "infeasible")
+    (rings,) = clouds(ax, "_infeasible")
     assert len(rings.get_offsets()) == 10
     assert np.isnan(line(ax, "best so far").get_ydata()[:10]).all()
     assert ax.get_ylim()[1] < 100
     (beyond,) = clouds(ax, "_beyond")
     assert beyond.get_offsets()[:, 0].tolist() == [21.0]
-    assert "1 evaluation beyond the axis" in texts(ax)
+    assert legend_texts(ax) == ["infeasible (10)", "beyond the axis (1)"]
 
 
 @pytest.mark.parametrize(
@@ -296,7 +298,7 @@ def test_convergence_marks_infeasible_evaluations_and_those_beyond_the_axis() ->
     [
         ([3.0], None, ""),
         ([7.0] * 6, None, ""),
-        ([1e300, 1.0, -2.0, 3.0, 0.5, 0.1, 0.2, 0.3], None, "2 evaluations beyond the axis"),
+        ([1e300, 1.0, -2.0, 3.0, 0.5, 0.1, 0.2, 0.3], None, ""),
         ([math.nan] * 4, None, "all 4 evaluations failed"),
         ([1.0, 2.0], [1.0, 1.0], "no feasible evaluation"),
     ],
@@ -306,6 +308,7 @@ def test_convergence_of_odd_histories(values: list[float], violations: list[floa
     ax = plot.convergence(history)
     ax.figure.canvas.draw()
     assert ax.get_title(loc="right") == remark
+    assert ("beyond the axis (2)" in legend_texts(ax)) == (values[0] == 1e300)
     ends = [mark for mark in ax.get_lines() if mark.get_label() == "_end"]
     assert len(ends) == int(bool(history.feasible.any()))
 
@@ -387,6 +390,17 @@ def test_hypervolume_compares_and_shows_what_can_be_reached() -> None:
     assert line(ax, "known front").get_ydata()[0] == pytest.approx(1.0)
     assert ax.get_ylim()[1] > 1.0
     assert ax.get_ylim()[0] == 0.0
+    assert legend_texts(ax) == ["quartiles of the runs, line: median"]
+
+
+def test_the_default_reference_point_lies_beyond_every_front() -> None:
+    first, second = many_objectives(2), many_objectives(2, seed=7)
+    fronts = np.concatenate([slow_front(run.values.numpy()) for run in (first, second)])
+    point = fronts.max(0) + 0.1 * (fronts.max(0) - fronts.min(0))
+    ax = plot.hypervolume(first, label="a", compare={"b": second})
+    assert line(ax, "b").get_ydata()[-1] == pytest.approx(slow_area(second.values.numpy(), point))
+    given = History(**{**vars(first), "reference_point": torch.tensor([2.0, 3.0])})
+    assert plot.hypervolume(given).get_title(loc="right") == "reference point (2, 3)"
 
 
 def test_hypervolume_of_long_histories_ends_at_the_exact_value() -> None:

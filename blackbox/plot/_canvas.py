@@ -147,13 +147,21 @@ def polish(ax: Axes, *, grid: str | None = "y") -> None:
 def note(ax: Axes, text: str) -> None:
     """Write a small remark above the axes, at the right."""
     if text:
-        ax.set_title(text, loc="right", fontsize=7.5, color=MUTED, pad=5.0)
+        ax.set_title(text, loc="right", fontsize=7.5, color=MUTED, pad=_above_keys(ax, 5.0))
 
 
 def headline(ax: Axes, title: str | None) -> None:
     """Write a title above the axes, at the left."""
     if title is not None:
-        ax.set_title(title, loc="left", fontsize=10.0, color=INK, pad=8.0, fontweight="bold")
+        pad = _above_keys(ax, 8.0)
+        ax.set_title(title, loc="left", fontsize=10.0, color=INK, pad=pad, fontweight="bold")
+
+
+def _above_keys(ax: Axes, pad: float) -> float:
+    """Return the distance of a title from the axes in points, above a legend that stands there."""
+    legend = ax.get_legend()
+    stands = legend is not None and legend.get_bbox_to_anchor().transformed(ax.transAxes.inverted()).y0 >= 1.0
+    return 20.0 if stands else pad
 
 
 def save(figure: Any, path: Path | None) -> None:

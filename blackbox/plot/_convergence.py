@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from blackbox.errors import SettingError
 from blackbox.plot._canvas import (
-    MUTED,
     check_path,
     figure_of,
     headline,
@@ -23,6 +22,7 @@ from blackbox.plot._canvas import (
     style,
 )
 from blackbox.plot._labels import count, direction, from_scale, number, shorten, to_scale, wants_log
+from blackbox.plot._points import draw_keys, draw_points
 from blackbox.plot._series import Curve, Series, draw_curves, finish_axes, make_curve, parse_series
 from blackbox.plot.history import History
 
@@ -91,12 +91,12 @@ def convergence(
         curves = [make_curve(one, [view.reached(run) for run in one.runs], maximize=view.maximize) for one in series]
         _set_scale(axes, view, series, curves, scale)
         labels = draw_curves(axes, curves, word="best")
-        hidden = _draw_points(axes, view, series)
+        draw_points(axes, series, view.values)
         polish(axes)
         axes.set_ylabel(view.label)
         finish_axes(axes, curves, labels)
-        _legend(axes)
-        note(axes, hidden or _remark(series))
+        draw_keys(axes, series)
+        note(axes, _remark(series))
         headline(axes, title)
         save(figure_of(axes), target)
     return axes
@@ -180,79 +180,6 @@ def _without_outliers(every: Array, reached: Array, low: float, high: float, *, 
     return (low, min(high, limit)) if not maximize else (max(low, -limit), high)
 
 
-def _draw_points(ax: Axes, view: _View, series: list[Series]) -> str:
-    """Draw single evaluations of series with one run; return a remark on those outside the axis."""
-    low, high = ax.get_ylim()
-    outside = 0
-    failures = sum(bool(one.first.failed.any()) for one in series if len(one.runs) == 1)
-    row = 0
-    for one in series:
-        if len(one.runs) > 1:
-            continue
-        run, values = one.first, view.values(one.first)
-        x = np.arange(1.0, len(run) + 1.0)
-        dense = len(run) > 400
-        size, alpha = (4.0, 0.25) if dense else (11.0, 0.38)
-        drawn: dict[str, Any] = {"zorder": 3, "rasterized": len(run) > 2000}
-        inside = (values >= low) & (values <= high)
-        good, bad = run.feasible.numpy(), run.infeasible.numpy()
-        ax.scatter(
-            x[good & inside],
-            values[good & inside],
-            s=size,
-            color=one.colour,
-            alpha=alpha,
-            linewidths=0,
-            label="_evaluations",
-            **drawn,
-        )
-        if bad.any():
-            ax.scatter(
-                x[bad & inside],
-                values[bad & inside],
-                s=size + 3,
-                facecolors="none",
-                edgecolors=one.colour,
-                alpha=0.6,
-                linewidths=0.7,
-                label=f"infeasible ({count(int(bad.sum()))})",
-                **drawn,
-            )
-        beyond = ~inside & np.isfinite(values)
-        outside += int(beyond.sum())
-        for edge, marker, rows in ((high, "^", values > high), (low, "v", values < low)):
-            if rows.any():
-                ax.scatter(
-                    x[rows],
-                    np.full(rows.sum(), edge),
-                    s=14,
-                    marker=marker,
-                    color=one.colour,
-                    alpha=0.55,
-                    linewidths=0,
-                    clip_on=False,
-                    label="_beyond",
-                    zorder=4,
-                )
-        failed = run.failed.numpy()
-        if failed.any():
-            height = 0.022 + 0.03 * row
-            ax.scatter(
-                x[failed],
-                np.full(failed.sum(), height),
-                s=13,
-                marker="x",
-                linewidths=0.9,
-                zorder=4,
-                clip_on=False,
-                color=one.colour if failures > 1 else MUTED,
-                transform=ax.get_xaxis_transform(),
-                label=f"failed ({count(int(failed.sum()))})",
-            )
-            row += 1
-    return f"{count(outside)} evaluation{'s' if outside != 1 else ''} beyond the axis" if outside else ""
-
-
 def _remark(series: list[Series]) -> str:
     run = series[0].first
     if len(series) > 1 or len(series[0].runs) > 1 or bool(run.feasible.any()):
@@ -260,13 +187,3 @@ def _remark(series: list[Series]) -> str:
     if bool(run.failed.all()):
         return f"all {count(len(run))} evaluations failed"
     return "no feasible evaluation"
-
-
-def _legend(ax: Axes) -> None:
-    """Explain the markers; lines are labelled at their ends."""
-    handles, labels = ax.get_legend_handles_labels()
-    marks = [
-        (h, t) for h, t in zip(handles, labels, strict=True) if t.startswith(("infeasible", "failed", "quartiles"))
-    ]
-    if marks:
-        ax.legend(*zip(*marks, strict=True), loc="best", ncols=1)

@@ -15,6 +15,7 @@ from blackbox.errors import SettingError
 from blackbox.incumbent import non_dominated
 from blackbox.plot._canvas import MUTED, check_path, figure_of, headline, new_axes, note, polish, save, style
 from blackbox.plot._labels import number
+from blackbox.plot._points import draw_keys
 from blackbox.plot._series import draw_curves, finish_axes, make_curve, parse_series
 from blackbox.plot.history import History
 
@@ -45,8 +46,8 @@ def hypervolume(
     label : str, optional
         The name of the first (default "this run" where there are several).
     reference_point : array-like, shape (m,), optional
-        In the objectives' own directions. Default: the history's; else the worst values of the non-dominated
-        evaluations of all histories, and a tenth of their range beyond. It is stated in the picture.
+        In the objectives' own directions. Default: the history's; else the worst values of what is non-dominated
+        within each history, and a tenth of their range beyond. It is stated in the picture.
     known_front : array-like, shape (r, m), optional
         Of the true front: its hypervolume is drawn as a line to reach.
     title, ax, path
@@ -105,6 +106,7 @@ def hypervolume(
         polish(axes)
         axes.set_ylabel("hypervolume")
         finish_axes(axes, curves, labels)
+        draw_keys(axes, [one for one in series if len(one.runs) > 1])
         note(axes, _remark(runs, reference, reached=top > 0))
         headline(axes, title)
         save(figure_of(axes), target)
@@ -139,12 +141,12 @@ def parse_point(point: Any, m: int, name: str) -> Tensor | None:
 
 
 def default_reference(runs: list[History]) -> Tensor:
-    """Return the worst values of the non-dominated feasible evaluations, and a tenth of their range beyond, (m,)."""
+    """Return the worst values of each run's non-dominated feasible evaluations, and a tenth of their range beyond, (m,)."""
     signs = runs[0].signs
-    values = torch.cat([run.values[run.feasible] for run in runs]) * signs
-    if not len(values):
+    fronts = [run.values[run.feasible] * signs for run in runs]
+    front = torch.cat([values[non_dominated(values)] for values in fronts])
+    if not len(front):
         return torch.zeros(len(signs), dtype=torch.float64)
-    front = values[non_dominated(values)]
     worst, best = front.max(0).values, front.min(0).values
     margin = torch.where(worst > best, 0.1 * (worst - best), 0.1 * worst.abs().clamp(min=1.0))
     return (worst + margin) * signs

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from blackbox.errors import SettingError
-from blackbox.plot._canvas import COLOURS, FAINT
+from blackbox.plot._canvas import COLOURS
 from blackbox.plot._labels import EndLabel, label_ends, number, shorten
 from blackbox.plot.history import History
 
@@ -142,7 +142,4 @@ def finish_axes(ax: Axes, curves: list[Curve], labels: list[EndLabel]) -> None:
     ax.set_xlim(1 - pad, last + pad)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     ax.set_xlabel("evaluations")
-    runs = {len(curve.series.runs) for curve in curves}
-    if max(runs) > 1:
-        ax.plot([], [], color=FAINT, linewidth=6, label="quartiles of the runs; line: median")
     label_ends(ax, labels)

@@ -205,7 +205,7 @@ def _draw_panel(
             label="_band",
         )
         ax.plot(
-            curve.codes, curve.middle, "_", color=blue, markersize=15, markeredgewidth=1.8, zorder=3, label="_surrogate"
+            curve.codes, curve.middle, "_", color=blue, markersize=15, markeredgewidth=1.8, zorder=5, label="_surrogate"
         )
     else:
         ax.fill_between(curve.codes, curve.low, curve.high, color=blue, alpha=0.18, linewidth=0, zorder=2)
