@@ -1,0 +1,68 @@
+"""`algorithms` and `problems`: what there is, and what each can be set to."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Annotated, Any
+
+import typer
+
+from blackbox.errors import SettingError
+
+__all__ = ["COMMANDS"]
+
+
+def algorithms(
+    name: Annotated[str | None, typer.Argument(help="Show all about this one.", show_default=False)] = None,
+) -> None:
+    """List the algorithms, or show one with its settings.
+
+    A setting of an algorithm is a key of [algorithm] in a study's TOML file:
+
+    \b
+    [algorithm]
+    kind = "Sobol"
+    scramble = false
+    """
+    from blackbox import algorithms as package
+
+    _list("algorithm", {each: getattr(package, each) for each in package.__all__}, name)
+
+
+def problems(
+    name: Annotated[str | None, typer.Argument(help="Show all about this one.", show_default=False)] = None,
+) -> None:
+    """List the ready-made problems, or show one with its settings.
+
+    A study's TOML file names one instead of a space and an objective:
+
+    \b
+    [problem]
+    kind = "Ackley"
+    dim = 10
+    """
+    from blackbox import problems as package
+
+    _list("problem", {each: getattr(package, each) for each in package.available()}, name)
+
+
+def _list(what: str, kinds: dict[str, Any], name: str | None) -> None:
+    if name is None:
+        width = max(map(len, kinds), default=0)
+        for each, kind in sorted(kinds.items()):
+            typer.echo(f"{each:{width}}  {summary(kind)}")
+        return
+    if name not in kinds:
+        from blackbox.cli.settings import nearest
+
+        raise SettingError(f"{what}: none is called {name!r}{nearest(name, kinds)}")
+    typer.echo(f"{name}{inspect.signature(kinds[name])}\n\n{inspect.getdoc(kinds[name]) or ''}")
+
+
+def summary(kind: Any) -> str:
+    """Return the first sentence of a docstring, on one line."""
+    first = (inspect.getdoc(kind) or "").split("\n\n")[0]
+    return " ".join(first.split())
+
+
+COMMANDS = (algorithms, problems)
