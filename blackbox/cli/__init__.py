@@ -13,11 +13,11 @@ from typing import Annotated
 
 import typer
 
-from blackbox.cli import asking, listing, running
+from blackbox.cli import asking, listing, reading, running
 
 __all__ = ["app", "main"]
 
-_GROUPS = (running, asking, listing)
+_GROUPS = (running, asking, reading, listing)
 _BAD_INPUT = ("SettingError", "SpaceError", "TellError", "CapabilityError", "StateError")
 
 app = typer.Typer(

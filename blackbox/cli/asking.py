@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,16 +30,16 @@ def ask(
         Path | None, typer.Option("--toml", help="The study's TOML file, needed where FILE.db does not exist yet.")
     ] = None,
 ) -> None:
-    """Ask for candidates to evaluate, and print each as one line of JSON.
+    """Ask for candidates to evaluate.
 
-    A line holds "id", which `tell` wants back, and "config", the active parameters. Several shells may ask and tell
+    Each is printed as one line of JSON, which holds "id", what `tell` wants back, and "config", the active parameters. Several shells may ask and tell
     at the same time; no candidate is handed out twice.
 
     \b
     blackbox ask runs.db --toml study.toml     {"id": 0, "config": {"lr": 0.003}}
     blackbox ask runs.db -n 2 --fixed kernel=rbf
     """
-    from blackbox.cli.opening import open_or_create
+    from blackbox.cli.session import open_or_create
 
     with open_or_create(file, toml) as study:
         batch = study.ask(n, fixed=_parse_fixed(study, fixed or []) or None)
@@ -50,7 +48,7 @@ def ask(
 
 
 def _parse_fixed(study: Study, pairs: list[str]) -> dict[str, Any]:
-    from blackbox.parameters import Categorical, Ordinal
+    from blackbox.parameters import Categorical, Ordinal, level_key
 
     fixed: dict[str, Any] = {}
     for pair in pairs:
@@ -59,11 +57,13 @@ def _parse_fixed(study: Study, pairs: list[str]) -> dict[str, Any]:
             raise SettingError(f"--fixed: expected NAME=VALUE, got {pair!r}")
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
-        parameter = study.problem.space.parameters.get(name)
-        if isinstance(parameter, (Categorical, Ordinal)) and value not in parameter.levels and text in parameter.levels:
-            value = text  # a level that is the text of a number
+        parameter = study.space.parameters.get(name)
+        if isinstance(parameter, (Categorical, Ordinal)):
+            levels = [level_key(level) for level in parameter.levels]
+            if isinstance(value, (list, dict)) or (level_key(value) not in levels and text in parameter.levels):
+                value = text  # a level that looks like JSON
         fixed[name] = value
     return fixed
 
@@ -71,10 +71,10 @@ def _parse_fixed(study: Study, pairs: list[str]) -> dict[str, Any]:
 def tell(
     file: Annotated[Path, _STUDY],
     id: Annotated[  # noqa: A002 - its name on the command line
-        int | None, typer.Argument(min=0, metavar="[ID", help="What ask printed as id.", show_default=False)
+        int | None, typer.Argument(min=0, metavar="ID", help="What ask printed as id.", show_default=False)
     ] = None,
     values: Annotated[
-        list[str] | None, typer.Argument(metavar="VALUE...]", help="One value an objective.", show_default=False)
+        list[str] | None, typer.Argument(metavar="VALUE", help="One value an objective.", show_default=False)
     ] = None,
     violations: Annotated[
         str | None,
@@ -84,18 +84,21 @@ def tell(
         str | None, typer.Option("--failed", metavar="REASON", help="The evaluation failed; no values then.")
     ] = None,
 ) -> None:
-    """Tell what came out for one candidate, or for many as lines of JSON on standard input.
+    """Tell what came out.
 
-    Values are in the objectives' own directions; a value that is not finite is a failed evaluation. All that is told
-    is stored before the command ends, or nothing is. Without ID, every line of standard input is an object with "id"
-    and either "values" (or one key an objective), and optionally "violations", or "failed" with a reason.
+    For one candidate, or for many as lines of JSON on standard input.
+
+    Values are in the objectives' own directions; a value that is not finite is a failed evaluation. What is told is
+    stored when the command ends; to tell the same again changes nothing. Without ID, every line of standard input is
+    an object with "id" and either "values" (or one key an objective) and optionally "violations", or "failed" with a
+    reason; if one of them is wrong, none is stored.
 
     \b
     blackbox tell runs.db 3 0.71
     blackbox tell runs.db 4 --failed "out of memory"
     echo '{"id": 5, "values": [0.4], "violations": [-1.0]}' | blackbox tell runs.db
     """
-    from blackbox.cli.opening import open_existing
+    from blackbox.cli.session import open_existing
 
     if id is None:
         if violations is not None or failed is not None:
@@ -149,19 +152,57 @@ def _read_lines() -> list[dict[str, Any]]:
 
 
 def _tell_all(study: Study, told: list[dict[str, Any]]) -> None:
-    """Tell everything in one go: stored as a whole or not at all."""
-    ...
+    """Check everything, then store it: candidates that share a reason, or the kind of their columns, in one go."""
+    from blackbox._study_tell import check_told, store_told
+
+    groups: dict[Any, list[dict[str, Any]]] = {}
+    for entry in told:
+        kind = (str(entry["failed"]),) if entry.get("failed") else (None, "variance" in entry, *sorted(entry.get("extras") or ()))
+        groups.setdefault(kind, []).append(entry)
+    checked = []
+    for kind, entries in groups.items():
+        ids = [entry["id"] for entry in entries]
+        columns = {"values": None, "failed": True} if kind[0] is not None else _columns(study, entries)
+        given = {"violations": None, "variance": None, "failed": None, "extras": None, "reason": kind[0] or "", **columns}
+        checked.append(check_told(study, ids, **given))
+    for each in checked:
+        store_told(study.storage, each)
+
+
+def _columns(study: Study, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what evaluations returned as columns, one row each."""
+    import torch
+
+    from blackbox.problem import parse_outcome
+
+    rows = []
+    for entry in entries:
+        outcome = {key: value for key, value in entry.items() if key not in ("id", "failed") and value is not None}
+        try:
+            rows.append(parse_outcome(outcome, study.problem.objectives, study.problem.n_constraints))
+        except (SettingError, TypeError, ValueError) as error:
+            raise SettingError(f"id {entry['id']}: {error}") from error
+
+    def column(name: str) -> Any:
+        parts = [getattr(row, name) for row in rows]
+        return None if parts[0] is None else torch.cat(parts)
+
+    extras = {name: torch.cat([row.extras[name] for row in rows]) for name in rows[0].extras}
+    return {**{name: column(name) for name in ("values", "violations", "variance")}, "extras": extras}
 
 
 def abandon(
     file: Annotated[Path, _STUDY],
-    ids: Annotated[list[int], typer.Argument(min=0, metavar="ID...", help="What ask printed as id.")],
+    ids: Annotated[list[int], typer.Argument(min=0, metavar="ID", help="What ask printed as id.")],
 ) -> None:
-    """Declare that candidates will never be told, so that the study does not wait for them."""
-    from blackbox.cli.opening import open_existing
+    """Give up candidates.
+
+    They will never be told, and the study does not wait for them.
+    """
+    from blackbox.cli.session import open_existing
 
     with open_existing(file) as study:
-        study.abandon(study.pending_batch(ids))
+        study.abandon(ids)
 
 
 COMMANDS = (ask, tell, abandon)

@@ -15,7 +15,7 @@ __all__ = ["COMMANDS"]
 def algorithms(
     name: Annotated[str | None, typer.Argument(help="Show all about this one.", show_default=False)] = None,
 ) -> None:
-    """List the algorithms, or show one with its settings.
+    """List the algorithms, or show one.
 
     A setting of an algorithm is a key of [algorithm] in a study's TOML file:
 
@@ -32,7 +32,7 @@ def algorithms(
 def problems(
     name: Annotated[str | None, typer.Argument(help="Show all about this one.", show_default=False)] = None,
 ) -> None:
-    """List the ready-made problems, or show one with its settings.
+    """List ready-made problems, or show one.
 
     A study's TOML file names one instead of a space and an objective:
 

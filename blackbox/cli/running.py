@@ -25,7 +25,9 @@ def run(
     workers: Annotated[int | None, _WORKERS] = None,
     quiet: Annotated[bool, _QUIET] = False,
 ) -> None:
-    """Optimize what a TOML file describes; run it again to go on where it stopped.
+    """Optimize what a TOML file says.
+
+    Run it again, and it goes on where it stopped.
 
     \b
     objective = "training:score"   # module:function of a dictionary; or command = ["./score.sh", "{lr}"]
@@ -75,7 +77,9 @@ def resume(
     workers: Annotated[int | None, _WORKERS] = None,
     quiet: Annotated[bool, _QUIET] = False,
 ) -> None:
-    """Go on with a study that `run` (or `ask --toml`) made; the TOML file is not needed, the study keeps its text.
+    """Go on with a study.
+
+    One that `run` (or `ask --toml`) made; the TOML file is not needed, the study keeps its text.
 
     \b
     blackbox resume runs.db                      to the end of its budget
