@@ -39,3 +39,8 @@ def weigh(config: dict) -> dict:
             height / width / SLENDERNESS - 1,
         ],
     }
+
+
+if __name__ == "__main__":
+    beam = {"material": "steel", "section": "solid", "width": 0.05, "height": 0.1}
+    print(f"a solid beam of steel, 5 cm by 10 cm: {weigh(beam)}")

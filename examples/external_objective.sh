@@ -5,7 +5,7 @@
 # What counts is the last line of JSON that is printed. Everything on standard error is kept if the evaluation fails.
 
 set -eu
-echo "evaluating $BLACKBOX_CONFIG" >&2
+echo "evaluating ${BLACKBOX_CONFIG:-}" >&2
 
 awk -v x="$1" -v y="$2" 'BEGIN {
     pi = atan2(0, -1)

@@ -118,7 +118,7 @@ def make_algorithm(settings: Settings, problem: Problem) -> tuple[Algorithm[Any]
     if settings.algorithm is None:
         from blackbox.auto import choose
 
-        evaluations = 100 if settings.evaluations is None else settings.evaluations
+        evaluations = 100 if settings.foreseen is None else settings.foreseen
         choice = choose(problem, evaluations=evaluations, workers=settings.workers)
         return choice.algorithm, choice.reason
     from blackbox import algorithms

@@ -249,10 +249,10 @@ class _Command:
 
 
 def _supervise(process: subprocess.Popen[bytes], deadline: float | None) -> _Finished:
+    _lifeline.hold(process.pid)
     command = _Command(process, deadline)
     with _running_lock:
         _running.add(command)
-    _lifeline.hold(process.pid)
     try:
         return command.wait()
     finally:

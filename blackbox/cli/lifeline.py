@@ -29,6 +29,11 @@ class Lifeline:
 
     Where there are no process groups, it does nothing.
 
+    Attributes
+    ----------
+    held : set of int
+        The groups that would be killed.
+
     Examples
     --------
     >>> lifeline = Lifeline()
@@ -37,6 +42,7 @@ class Lifeline:
     """
 
     def __init__(self) -> None:
+        self.held: set[int] = set()
         self._guard: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
@@ -56,11 +62,13 @@ class Lifeline:
         """Have a group killed when this process ends before `release`."""
         with self._lock:
             self._write(f"+{group}\n")
+            self.held.add(group)
 
     def release(self, group: int) -> None:
         """Forget a group that has ended."""
         with self._lock:
             self._write(f"-{group}\n")
+            self.held.discard(group)
 
     def _write(self, line: str) -> None:
         if self._guard is not None and self._guard.stdin is not None:

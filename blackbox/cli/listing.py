@@ -13,7 +13,7 @@ __all__ = ["COMMANDS"]
 
 
 def algorithms(
-    name: Annotated[str | None, typer.Argument(help="Show all about this one.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show all about this one.", show_default=False)] = None,
 ) -> None:
     """List the algorithms, or show one.
 
@@ -30,7 +30,7 @@ def algorithms(
 
 
 def problems(
-    name: Annotated[str | None, typer.Argument(help="Show all about this one.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show all about this one.", show_default=False)] = None,
 ) -> None:
     """List ready-made problems, or show one.
 
@@ -56,7 +56,9 @@ def _list(what: str, kinds: dict[str, Any], name: str | None) -> None:
         from blackbox.cli.settings import nearest
 
         raise SettingError(f"{what}: none is called {name!r}{nearest(name, kinds)}")
-    typer.echo(f"{name}{inspect.signature(kinds[name])}\n\n{inspect.getdoc(kinds[name]) or ''}")
+    typer.echo(f"{name}\n\n{inspect.getdoc(kinds[name]) or ''}\n\nSettings, with their defaults:")
+    for setting in inspect.signature(kinds[name]).parameters.values():
+        typer.echo(f"  {setting}".replace("'", ""))
 
 
 def summary(kind: Any) -> str:

@@ -65,7 +65,7 @@ def _overview(study: Study, file: Path, history: Sequence[Record]) -> Table:
         "parameters": f"{study.space.dim}{shown}",
         "objectives": ", ".join(objectives),
         "constraints": str(study.problem.n_constraints) if study.problem.n_constraints else "",
-        "evaluated": f"{evaluated}{f' of {budget}' if budget else ''}",
+        "evaluated": f"{evaluated}{f' of {budget}' if budget and evaluated <= budget else ''}",
         "failed": str(counts["failed"]) if counts["failed"] else "",
         "pending": str(counts["pending"]) if counts["pending"] else "",
         "abandoned": str(counts["abandoned"]) if counts["abandoned"] else "",
@@ -105,12 +105,11 @@ def _front(study: Study, result: Result) -> Table:
     order = result.values[:, 0].argsort()[:_MOST_FRONT].tolist()
     more = f", the first {len(order)}" if len(result) > len(order) else ""
     table = _table(f"front of {len(result)} points{more}")
-    for objective in study.problem.objectives:
-        table.add_column(objective.name, justify="right", style="green")
-    table.add_column("configuration", overflow="ellipsis", no_wrap=True)
     configs = result.configs
-    for row in order:
-        table.add_row(*(_number(value) for value in result.values[row].tolist()), Text(_config(configs[row])))
+    rows = [[Text(_number(value), style="green") for value in result.values[row].tolist()] for row in order]
+    _add_columns(table, [objective.name for objective in study.problem.objectives], rows)
+    for row, values in zip(order, rows, strict=True):
+        table.add_row(*values, Text(_config(configs[row])))
     return table
 
 
@@ -134,23 +133,29 @@ def _reason(record: Record) -> str:
 
 
 def _recent(study: Study, records: Sequence[Record]) -> Table:
-    table = _table("last evaluations")
-    table.add_column("id", justify="right", style="dim")
-    for objective in study.problem.objectives:
-        table.add_column(objective.name, justify="right")
-    table.add_column("seconds", justify="right", style="dim")
-    table.add_column("configuration", overflow="ellipsis", no_wrap=True)
+    rows = []
     for record in records:
         values = [_number(value) for value in record.values or ()]
         if record.status == "failed":
             values = ["failed", *[""] * (len(study.problem.objectives) - 1)]
         style = "red" if record.status == "failed" else "" if record.is_feasible else "yellow"
-        shown = [Text(value, style=style) for value in values]
         seconds = "" if record.seconds is None else f"{record.seconds:.3g}"
-        table.add_row(str(record.id), *shown, seconds, Text(_config(record.config)))
+        rows.append([str(record.id), *(Text(value, style=style) for value in values), seconds])
+    table = _table("last evaluations")
+    _add_columns(table, ["id", *(objective.name for objective in study.problem.objectives), "seconds"], rows)
+    for record, row in zip(records, rows, strict=True):
+        table.add_row(*row, Text(_config(record.config)))
     if any(record.status == "told" and not record.is_feasible for record in records):
         table.caption, table.caption_justify = Text("yellow: not feasible"), "left"
     return table
+
+
+def _add_columns(table: Table, names: Sequence[str], rows: Sequence[Sequence[Text | str]]) -> None:
+    """Add a column of its full width for each name, and one for configurations that takes what is left."""
+    for place, name in enumerate(names):
+        width = max(len(name), *(len(row[place]) for row in rows))
+        table.add_column(name, justify="right", min_width=width, no_wrap=True)
+    table.add_column("configuration", overflow="ellipsis", no_wrap=True)
 
 
 def _number(value: float) -> str:

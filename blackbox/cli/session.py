@@ -27,6 +27,8 @@ def overridden(settings: Settings, evaluations: int | None, seconds: float | Non
     if seconds is not None and not 0 < seconds < float("inf"):
         raise SettingError(f"--seconds: expected a number > 0, got {seconds!r}")
     given = {"evaluations": evaluations, "seconds": seconds, "workers": workers}
+    if settings.foreseen is None:
+        given["foreseen"] = evaluations
     return replace(settings, **{key: value for key, value in given.items() if value is not None})
 
 
@@ -104,7 +106,7 @@ def _study(settings: Settings, file: Path, *, evaluates: bool) -> tuple[Study, s
             name=settings.name,
             seed=settings.seed,
             device=settings.device,
-            budget=settings.evaluations,
+            budget=settings.foreseen,
             notes=notes,
         )
     return study, reason or f"{type(study.algorithm).__name__}: as the study file says"

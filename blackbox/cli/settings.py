@@ -51,6 +51,8 @@ class Settings:
         The file's text, which a study file keeps.
     folder : Path
         What paths and modules are relative to.
+    foreseen : int or None
+        The evaluations that an algorithm plans with: those of the file, whatever one run is told besides.
     """
 
     text: str
@@ -66,6 +68,7 @@ class Settings:
     constraints: int = 0
     algorithm: Mapping[str, Any] | None = None
     evaluations: int | None = None
+    foreseen: int | None = None
     seconds: float | None = None
     workers: int = 1
     executor: str | None = None
@@ -127,7 +130,7 @@ def parse_settings(text: str, *, folder: Path, stem: str, source: str) -> Settin
         _check_together(given)
     except SettingError as error:
         raise SettingError(f"{source}: {error}") from None
-    return Settings(text=text, folder=folder, **{"name": stem, "file": f"{stem}.db", **given})
+    return Settings(text=text, folder=folder, **{"name": stem, "file": f"{stem}.db", "foreseen": given.get("evaluations"), **given})
 
 
 def _check_together(given: Mapping[str, Any]) -> None:
@@ -144,6 +147,8 @@ def _check_together(given: Mapping[str, Any]) -> None:
         raise SettingError("takes: it says how an objective's function is called, but there is no objective")
     if given.get("executor") == "processes" and "command" in given:
         raise SettingError('executor: commands are processes already; expected "threads", or nothing')
+    if given.get("executor") == "threads" and "deadline" in given and "command" not in given:
+        raise SettingError('deadline: a thread cannot be killed; expected executor = "processes", or nothing')
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

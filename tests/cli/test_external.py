@@ -151,17 +151,22 @@ def test_running_commands_can_be_killed():
 
 
 def test_commands_die_with_a_process_that_was_killed(tmp_path):
-    script = tmp_path / "child"
     code = (
-        "from blackbox.cli.external import ExternalCommand\n"
-        f"ExternalCommand(('sh', '-c', 'echo $$ > {script}; sleep 60'), ())({{}})\n"
+        "import threading, time\n"
+        "from blackbox.cli import external\n"
+        "command = external.ExternalCommand(('sleep', '60'), ())\n"
+        "threading.Thread(target=command, args=({},), daemon=True).start()\n"
+        "while not external._lifeline.held: time.sleep(0.01)\n"
+        "print(*external._lifeline.held, flush=True)\n"
+        "time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    wait_until(lambda: script.exists() and script.read_text().strip())
-    child = int(script.read_text())
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE
+    )
+    child = int(process.stdout.readline())
     assert is_alive(child)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     wait_until(lambda: not is_alive(child))
 
 

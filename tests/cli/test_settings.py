@@ -29,7 +29,7 @@ def test_every_key_is_read():
         evaluations = 60
         seconds = 90
         workers = 4
-        executor = "threads"
+        executor = "processes"
         deadline = 1.5
         max_failures_in_a_row = 7
         seed = 3
@@ -44,7 +44,7 @@ def test_every_key_is_read():
     assert (settings.objective, settings.takes) == ("package.module:Class.method", "keywords")
     assert settings.objectives == (("mass", False), ("strength", True))
     assert (settings.constraints, settings.evaluations, settings.seconds) == (2, 60, 90.0)
-    assert (settings.workers, settings.executor, settings.deadline) == (4, "threads", 1.5)
+    assert (settings.workers, settings.executor, settings.deadline) == (4, "processes", 1.5)
     assert (settings.max_failures_in_a_row, settings.seed, settings.device) == (7, 3, "cpu")
     assert list(settings.space) == ["x", "kind"]
     assert settings.algorithm == {"kind": "Sobol"}
@@ -102,6 +102,7 @@ def test_an_unknown_key_of_a_parameter_is_named():
         ("problem = 'Branin'", "space: a ready-made problem has its own"),
         ("takes = 'keywords'", "takes: .* there is no objective"),
         ("command = 'c'\nexecutor = 'processes'", "executor: commands are processes already"),
+        ("executor = 'threads'\ndeadline = 1", "deadline: a thread cannot be killed"),
         ("workers = ", "not valid TOML"),
     ],
 )
