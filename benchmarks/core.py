@@ -78,7 +78,6 @@ def one_candidate() -> Iterator[Row]:
     yield Row("ask + tell, Sobol, d = 6", mine, "us", theirs, "Optuna random, in memory", "<= 200 us")
 
 
-
 def million_rows() -> Iterator[Row]:
     """The shell's share of ask + tell for 10^6 x 100 float32, in passes over the data (one clone is one pass)."""
     n, d = 1_000_000, 100
@@ -101,7 +100,12 @@ def million_rows() -> Iterator[Row]:
         del batch
     one_pass = statistics.median(passes)
     overhead = statistics.median(shell) - statistics.median(kernel)
-    yield Row("ask + tell of 10^6 x 100 float32, beyond the kernel's work", overhead / one_pass, "passes", target="<= 2 passes")
+    yield Row(
+        "ask + tell of 10^6 x 100 float32, beyond the kernel's work",
+        overhead / one_pass,
+        "passes",
+        target="<= 2 passes",
+    )
 
 
 def imports() -> Iterator[Row]:
@@ -117,10 +121,19 @@ def imports() -> Iterator[Row]:
 
     bare = wall("import torch")
     light = wall("import torch, blackbox") - bare
-    used = wall("import torch, blackbox; blackbox.Optimizer; blackbox.Space; from blackbox.algorithms import Sobol") - bare
+    used = (
+        wall("import torch, blackbox; blackbox.Optimizer; blackbox.Space; from blackbox.algorithms import Sobol") - bare
+    )
     optuna = wall("import torch, optuna") - bare
     yield Row("import blackbox, over import torch", max(light, 1e-3), "s", optuna, "import optuna", "<= 0.1 s")
-    yield Row("import blackbox and load the optimizer, over import torch", max(used, 1e-3), "s", optuna, "import optuna", "<= 0.1 s")
+    yield Row(
+        "import blackbox and load the optimizer, over import torch",
+        max(used, 1e-3),
+        "s",
+        optuna,
+        "import optuna",
+        "<= 0.1 s",
+    )
 
 
 def main() -> None:

@@ -272,10 +272,9 @@ class Optimizer:
                 f"nothing to hand out until more of the {pending} pending candidates are told",
                 pending=pending,
             )
+        wanted = limit  # a generation is drawn whole, and handed out in pieces
         if self.capabilities.asynchronous:
             wanted = min(limit, n or self.capabilities.natural_batch)
-        else:
-            wanted = limit
         searched = None if codes is None else self._reduction.restrict(codes[None])[0].to(self.device, self.dtype)
         request = Request(wanted, gather=self._gather_pending, fixed=searched)
         self._kernel, candidates = self.algorithm.ask(self._spec, self._kernel, request, self._generator)
@@ -358,10 +357,8 @@ class Optimizer:
                 values = values.values
             unknown = sorted(set(extras or {}) - set(self.capabilities.extras))
             if unknown:
-                raise TellError(
-                    f"extras: {unknown[0]!r} is not among those that {type(self.algorithm).__name__} uses: {list(self.capabilities.extras)}",
-                    argument="extras",
-                )
+                used = f"{type(self.algorithm).__name__} uses {list(self.capabilities.extras)}"
+                raise TellError(f"extras: unknown column {unknown[0]!r}; {used}", argument="extras")
             outcome = parse_told(
                 values,
                 violations=violations,

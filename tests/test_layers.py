@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ["blackbox.errors"],
     ["blackbox.random", "blackbox.objective", "blackbox.parameters", "blackbox.candidates"],
-    ["blackbox._conditions", "blackbox._unit_cube", "blackbox.space_json"],
+    ["blackbox._conditions", "blackbox._unit_cube", "blackbox.space_json", "blackbox.roles", "blackbox._points"],
     ["blackbox.space"],
     ["blackbox.state", "blackbox.reduction", "blackbox.genome", "blackbox.ledger", "blackbox.metrics"],
     ["blackbox.algorithm", "blackbox.problem", "blackbox.outcomes", "blackbox.incumbent"],
