@@ -80,7 +80,6 @@ def _run(given: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:  # every error becomes one line; --debug shows where it came from
         if debug:

@@ -183,7 +183,7 @@ def _ended_by_signals(file: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(f"what was told is stored; go on with: blackbox resume {file}", file=sys.stderr)
+        print(f"interrupted; what was told is stored; go on with: blackbox resume {file}", file=sys.stderr)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

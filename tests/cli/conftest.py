@@ -40,12 +40,17 @@ def cli(capfd, monkeypatch):
 
 
 @pytest.fixture
-def start():
+def environment():
+    """Return what processes need to find this package."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def start(environment):
     """Start a command in a process of its own; what still runs at the end is killed."""
     started = []
 
     def start_one(*arguments, **options):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
             [sys.executable, "-m", "blackbox", *map(str, arguments)],
             env=environment,
