@@ -37,7 +37,7 @@ for _group in _GROUPS:
 @app.callback()
 def _blackbox(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error (anywhere on the line).")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Black-box optimization: durable studies of expensive functions.
 
@@ -49,7 +49,7 @@ def _blackbox(
 
     A command prints its result on standard output and everything else on standard error. It ends with 0, with 2 where
     the input is wrong, with 1 where a run failed, with 130 where it was interrupted.
-    """
+    """  # noqa: D301 - \b is what typer keeps lines by
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

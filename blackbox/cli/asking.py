@@ -32,13 +32,13 @@ def ask(
 ) -> None:
     """Ask for candidates to evaluate.
 
-    Each is printed as one line of JSON, which holds "id", what `tell` wants back, and "config", the active parameters. Several shells may ask and tell
-    at the same time; no candidate is handed out twice.
+    Each is printed as one line of JSON, which holds "id", what `tell` wants back, and "config", the active
+    parameters. Several shells may ask and tell at the same time; no candidate is handed out twice.
 
     \b
     blackbox ask runs.db --toml study.toml     {"id": 0, "config": {"lr": 0.003}}
     blackbox ask runs.db -n 2 --fixed kernel=rbf
-    """
+    """  # noqa: D301 - \b is what typer keeps lines by
     from blackbox.cli.session import open_or_create
 
     with open_or_create(file, toml) as study:
@@ -70,7 +70,7 @@ def _parse_fixed(study: Study, pairs: list[str]) -> dict[str, Any]:
 
 def tell(
     file: Annotated[Path, _STUDY],
-    id: Annotated[  # noqa: A002 - its name on the command line
+    id: Annotated[
         int | None, typer.Argument(min=0, metavar="ID", help="What ask printed as id.", show_default=False)
     ] = None,
     values: Annotated[
@@ -97,7 +97,7 @@ def tell(
     blackbox tell runs.db 3 0.71
     blackbox tell runs.db 4 --failed "out of memory"
     echo '{"id": 5, "values": [0.4], "violations": [-1.0]}' | blackbox tell runs.db
-    """
+    """  # noqa: D301 - \b is what typer keeps lines by
     from blackbox.cli.session import open_existing
 
     if id is None:
@@ -113,7 +113,7 @@ def tell(
 TAKES_NEGATIVE_NUMBERS = (tell,)
 
 
-def _from_arguments(id: int, values: list[str], violations: str | None, failed: str | None) -> dict[str, Any]:  # noqa: A002
+def _from_arguments(id: int, values: list[str], violations: str | None, failed: str | None) -> dict[str, Any]:
     if failed is not None:
         if values:
             raise SettingError(f"values: expected none for a failed evaluation, got {' '.join(values)}")
@@ -146,7 +146,9 @@ def _read_lines() -> list[dict[str, Any]]:
             raise SettingError(f"line {number} of standard input: not valid JSON: {error}") from None
         identity = entry.get("id") if isinstance(entry, dict) else None
         if isinstance(identity, bool) or not isinstance(identity, int) or identity < 0:
-            raise SettingError(f'line {number} of standard input: expected an object with "id", got {line.strip()[:80]}')
+            raise SettingError(
+                f'line {number} of standard input: expected an object with "id", got {line.strip()[:80]}'
+            )
         told.append(entry)
     return told
 
@@ -157,13 +159,24 @@ def _tell_all(study: Study, told: list[dict[str, Any]]) -> None:
 
     groups: dict[Any, list[dict[str, Any]]] = {}
     for entry in told:
-        kind = (str(entry["failed"]),) if entry.get("failed") else (None, "variance" in entry, *sorted(entry.get("extras") or ()))
+        kind = (
+            (str(entry["failed"]),)
+            if entry.get("failed")
+            else (None, "variance" in entry, *sorted(entry.get("extras") or ()))
+        )
         groups.setdefault(kind, []).append(entry)
     checked = []
     for kind, entries in groups.items():
         ids = [entry["id"] for entry in entries]
         columns = {"values": None, "failed": True} if kind[0] is not None else _columns(study, entries)
-        given = {"violations": None, "variance": None, "failed": None, "extras": None, "reason": kind[0] or "", **columns}
+        given = {
+            "violations": None,
+            "variance": None,
+            "failed": None,
+            "extras": None,
+            "reason": kind[0] or "",
+            **columns,
+        }
         checked.append(check_told(study, ids, **given))
     for each in checked:
         store_told(study.storage, each)

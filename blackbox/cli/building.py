@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ def make_problem(settings: Settings, *, evaluates: bool) -> Problem:
     from blackbox.problem import Problem
 
     if settings.problem is not None:
-        return _ready_made(settings)
+        return _ready_made(settings.problem, inside="problem.")
     space = make_space(settings)
     given = settings.objectives
     objectives = given if isinstance(given, int) else [Objective(name, maximize) for name, maximize in given]
@@ -90,19 +90,27 @@ def make_space(settings: Settings) -> Space:
         raise SettingError(f"space.{error}") from error
 
 
-def _ready_made(settings: Settings) -> Problem:
+def _ready_made(table: Mapping[str, Any], *, inside: str) -> Problem:
+    """Return a problem of `blackbox.problems`; a wrapper's own problem is a table in the table."""
     from blackbox import problems
     from blackbox.problem import Problem
 
-    table = dict(settings.problem or {})
-    kind = str(table.pop("kind"))
-    names = list(problems.available())
+    settings = dict(table)
+    kind = settings.pop("kind", None)
+    names = [name for name in problems.__all__ if name[:1].isupper()]
     if kind not in names:
-        raise SettingError(f"problem: no problem is called {kind!r}{nearest(kind, names)} (blackbox problems lists all)")
-    problem = make_record(getattr(problems, kind), table, inside="problem.")
-    if not isinstance(problem, Problem):
-        raise SettingError(f"problem: {kind} makes a {type(problem).__name__}, no problem")
-    return problem
+        near = nearest(str(kind), names)
+        raise SettingError(f"{inside}kind: no problem is called {kind!r}{near} (blackbox problems lists all)")
+    inner = settings.get("problem")
+    if inner is not None:
+        inner = {"kind": inner} if isinstance(inner, str) else inner
+        if not isinstance(inner, dict):
+            raise SettingError(f"{inside}problem: expected a table with kind and settings, got {inner!r}")
+        settings["problem"] = _ready_made(inner, inside=f"{inside}problem.")
+    made = make_record(getattr(problems, str(kind)), settings, inside=inside)
+    if not isinstance(made, Problem):
+        raise SettingError(f"{inside}kind: {kind} makes a {type(made).__name__}, no problem")
+    return made
 
 
 def make_algorithm(settings: Settings, problem: Problem) -> tuple[Algorithm[Any], str]:

@@ -277,11 +277,11 @@ def _signal_name(number: int) -> str:
 
 
 def last_json(printed: bytes) -> Any:
-    """Return the JSON of a command's output: all of it, or its last line that is an object, array or number.
+    r"""Return the JSON of a command's output: all of it, or its last line that is an object, array or number.
 
     Examples
     --------
-    >>> last_json(b'epoch 1\\n{"loss": 0.5}\\nbye\\n')
+    >>> last_json(b'epoch 1\n{"loss": 0.5}\nbye\n')
     {'loss': 0.5}
     """
     text = printed.decode(errors="replace")

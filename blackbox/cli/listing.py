@@ -11,9 +11,11 @@ from blackbox.errors import SettingError
 
 __all__ = ["COMMANDS"]
 
+_NAME = typer.Argument(metavar="NAME", help="Show all about this one.", show_default=False)
+
 
 def algorithms(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show all about this one.", show_default=False)] = None,
+    name: Annotated[str | None, _NAME] = None,
 ) -> None:
     """List the algorithms, or show one.
 
@@ -23,14 +25,14 @@ def algorithms(
     [algorithm]
     kind = "Sobol"
     scramble = false
-    """
+    """  # noqa: D301 - \b is what typer keeps lines by
     from blackbox import algorithms as package
 
     _list("algorithm", {each: getattr(package, each) for each in package.__all__}, name)
 
 
 def problems(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show all about this one.", show_default=False)] = None,
+    name: Annotated[str | None, _NAME] = None,
 ) -> None:
     """List ready-made problems, or show one.
 
@@ -38,9 +40,11 @@ def problems(
 
     \b
     [problem]
-    kind = "Ackley"
-    dim = 10
-    """
+    kind = "Noisy"
+    std = 0.1
+    seed = 0
+    problem = {kind = "Ackley", dim = 10}
+    """  # noqa: D301 - \b is what typer keeps lines by
     from blackbox import problems as package
 
     _list("problem", {each: getattr(package, each) for each in package.available()}, name)

@@ -49,7 +49,9 @@ def show_study(study: Study, file: Path, *, recent: int) -> None:
 
 
 def _table(title: str, *, header: bool = True) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=header, pad_edge=False)
+    return Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=header, pad_edge=False
+    )
 
 
 def _overview(study: Study, file: Path, history: Sequence[Record]) -> Table:
@@ -133,7 +135,7 @@ def _reason(record: Record) -> str:
 
 
 def _recent(study: Study, records: Sequence[Record]) -> Table:
-    rows = []
+    rows: list[list[Text | str]] = []
     for record in records:
         values = [_number(value) for value in record.values or ()]
         if record.status == "failed":

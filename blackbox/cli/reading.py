@@ -40,14 +40,17 @@ def show(
 
 def export(
     file: Annotated[Path, _STUDY],
-    format: Annotated[  # noqa: A002 - its name on the command line
+    format: Annotated[
         str | None, typer.Option("--format", help="csv or json; default: by the name of the output, else csv.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write there; default: standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write there; default: standard output.")
+    ] = None,
 ) -> None:
     """Write all evaluations as CSV or JSON.
 
-    One row each, with id, status, parameters, values, violations, times and reasons. In CSV a parameter that is not active is empty. In JSON a file is one array of objects.
+    One row each, with id, status, parameters, values, violations, times and reasons. In CSV a parameter that is not
+    active is empty. In JSON a file is one array of objects.
     """
     from blackbox.cli.exporting import write_history
     from blackbox.cli.session import open_existing

@@ -59,7 +59,7 @@ def run(
     is the value of that parameter. The last line of JSON that it prints counts: a number, an array, or an object with
     a key for each objective (or "values"), and optionally "violations", "variance", "extras", or "failed" with a
     reason. It fails by another exit code than 0, by printing no JSON or more than 16 MiB, or at the deadline.
-    """
+    """  # noqa: D301 - \b is what typer keeps lines by
     from blackbox.cli.session import overridden, run_study
     from blackbox.cli.settings import read_settings
 
@@ -84,7 +84,7 @@ def resume(
     \b
     blackbox resume runs.db                      to the end of its budget
     blackbox resume runs.db --evaluations 200    beyond it
-    """
+    """  # noqa: D301 - \b is what typer keeps lines by
     from blackbox.cli.session import kept_settings, overridden, run_study
     from blackbox.cli.settings import read_settings
 

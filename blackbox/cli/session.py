@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blackbox.cli.external import kill_running
 from blackbox.cli.settings import Settings, parse_settings, read_settings
 from blackbox.errors import SettingError, StateError, StorageError, StudyError
 
@@ -26,7 +27,7 @@ def overridden(settings: Settings, evaluations: int | None, seconds: float | Non
     """Return settings with what the command line says in place of what the file says."""
     if seconds is not None and not 0 < seconds < float("inf"):
         raise SettingError(f"--seconds: expected a number > 0, got {seconds!r}")
-    given = {"evaluations": evaluations, "seconds": seconds, "workers": workers}
+    given: dict[str, Any] = {"evaluations": evaluations, "seconds": seconds, "workers": workers}
     if settings.foreseen is None:
         given["foreseen"] = evaluations
     return replace(settings, **{key: value for key, value in given.items() if value is not None})
@@ -66,7 +67,9 @@ def kept_settings(file: Path) -> Settings:
     with open_existing(file) as study:
         notes = dict(study.notes)
     if "toml" not in notes:
-        raise SettingError(f"{file}: it was not made from a TOML file; expected --toml STUDY.toml, or resume it in Python")
+        raise SettingError(
+            f"{file}: it was not made from a TOML file; expected --toml STUDY.toml, or resume it in Python"
+        )
     folder = Path(os.path.normpath(file.parent / notes["folder"]))
     return parse_settings(notes["toml"], folder=folder, stem=notes["stem"], source=f"{file}: its TOML text")
 
@@ -170,6 +173,7 @@ def _run(study: Study, settings: Settings, *, progress: bool) -> None:
     finally:
         if executor is not None:
             executor.shutdown(wait=False, cancel_futures=True)
+        kill_running()  # what is still in flight is evaluated by the next run
 
 
 @contextmanager

@@ -94,7 +94,12 @@ def read_settings(path: Path) -> Settings:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise SettingError(f"{path}: larger than {_MOST_BYTES // 2**20} MiB, no study's TOML file")
-        text = path.read_bytes().decode()
+        content = path.read_bytes()
+        if content.startswith(b"SQLite format 3"):
+            raise SettingError(
+                f"{path}: a study file; expected a TOML file (blackbox resume {path} goes on with a study)"
+            )
+        text = content.decode()
     except OSError as error:
         raise SettingError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
@@ -130,7 +135,8 @@ def parse_settings(text: str, *, folder: Path, stem: str, source: str) -> Settin
         _check_together(given)
     except SettingError as error:
         raise SettingError(f"{source}: {error}") from None
-    return Settings(text=text, folder=folder, **{"name": stem, "file": f"{stem}.db", "foreseen": given.get("evaluations"), **given})
+    defaults = {"name": stem, "file": f"{stem}.db", "foreseen": given.get("evaluations")}
+    return Settings(text=text, folder=folder, **{**defaults, **given})
 
 
 def _check_together(given: Mapping[str, Any]) -> None:
@@ -142,7 +148,9 @@ def _check_together(given: Mapping[str, Any]) -> None:
             if key in given:
                 raise SettingError(f"{key}: a ready-made problem has its own; leave it out, or leave out problem")
     elif "space" not in given:
-        raise SettingError("space: missing; write one table for each parameter, for example [space.x] with low and high")
+        raise SettingError(
+            "space: missing; expected one table for each parameter, for example [space.x] with low and high"
+        )
     if "takes" in given and "objective" not in given:
         raise SettingError("takes: it says how an objective's function is called, but there is no objective")
     if given.get("executor") == "processes" and "command" in given:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import os
 import sys
+import time
 import types
 
 import pytest
@@ -29,7 +32,9 @@ low = 2
 high = 5
 when = {{kernel = "poly"}}
 """
-SCRIPT = "import json, sys\nc = json.load(sys.stdin)\nif c['x'] > 0.5: sys.exit('too large')\nprint(json.dumps(c['x']**2))\n"
+SCRIPT = (
+    "import json, sys\nc = json.load(sys.stdin)\nif c['x'] > 0.5: sys.exit('too large')\nprint(json.dumps(c['x']**2))\n"
+)
 
 
 @pytest.fixture
@@ -37,7 +42,9 @@ def study(tmp_path):
     """A study of a command that fails for large x."""
     (tmp_path / "score.py").write_text(SCRIPT)
     path = tmp_path / "study.toml"
-    path.write_text(TOML.format(more=f"command = ['{sys.executable}', '-I', '-S', 'score.py']\nworkers = 2\ndeadline = 30"))
+    path.write_text(
+        TOML.format(more=f"command = ['{sys.executable}', '-I', '-S', 'score.py']\nworkers = 2\ndeadline = 30")
+    )
     return path
 
 
@@ -131,7 +138,9 @@ def test_a_function_may_take_keywords_and_return_objectives_by_name(cli, tmp_pat
     assert done.code == 0, done.err
     assert "gain (maximise)" in done.out
     with Study.open(tmp_path / "function.db") as stored:
-        assert [record.values for record in stored.history()] == [(r.config["x"], -r.config["x"]) for r in stored.history()]
+        assert [record.values for record in stored.history()] == [
+            (r.config["x"], -r.config["x"]) for r in stored.history()
+        ]
 
 
 def test_ask_tell_and_abandon_by_hand(cli, study):
@@ -243,7 +252,13 @@ def test_a_ready_made_problem_needs_no_space(cli, tmp_path):
     path.write_text("evaluations = 5\nproblem = {kind = 'Ackley', dims = 3}\n")
     one_line(cli("run", path), 2, "problem.dims: no such key; did you mean 'dim'?")
     path.write_text("evaluations = 5\nproblem = 'Ackly'\n")
-    one_line(cli("run", path), 2, "no problem is called 'Ackly'; did you mean 'Ackley'?")
+    one_line(cli("run", path), 2, "problem.kind: no problem is called 'Ackly'; did you mean 'Ackley'?")
+    path.write_text(
+        "evaluations = 5\nproblem = {kind = 'Noisy', std = 0.1, seed = 0, problem = {kind = 'Ackley', dmi = 3}}\n"
+    )
+    one_line(cli("run", path), 2, "problem.problem.dmi: no such key; did you mean 'dim'?")
+    path.write_text(path.read_text().replace("dmi", "dim"))
+    one_line(cli("run", path), 2, "belongs to another study: its objectives")
 
 
 def test_lists_have_a_line_each(cli):
@@ -263,12 +278,14 @@ def test_lists_have_a_line_each(cli):
         (["resume", "none.db"], "none.db: no such study file"),
         (["show"], "Missing argument 'FILE.db'. (see blackbox show --help)"),
         (["shwo"], "No such command 'shwo'"),
+        (["run", "study.db"], "study.db: a study file; expected a TOML file (blackbox resume study.db"),
         (["run", "a.toml", "--workers", "0"], "'--workers'"),
         (["plot", "none.db", "convergense"], "did you mean 'convergence'?"),
     ],
 )
 def test_bad_input_ends_with_2_and_one_line(cli, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.db").write_bytes(b"SQLite format 3\x00\xff")
     one_line(cli(*arguments), 2, message)
 
 
@@ -279,6 +296,22 @@ def test_files_that_are_no_studies_are_refused_and_left_alone(cli, tmp_path):
         one_line(cli("show", path), 2, str(path))
         assert path.read_bytes() == content
     one_line(cli("show", tmp_path), 2, str(tmp_path))
+
+
+def test_a_time_limit_ends_a_run_and_its_commands(cli, tmp_path):
+    path = tmp_path / "slow.toml"
+    path.write_text(TOML.format(more=f"command = ['sh', '-c', 'echo $$ >> {tmp_path}/started; sleep 600']"))
+    started = time.monotonic()
+    done = cli("run", path, "--seconds", 0.3)
+    assert done.code == 0, done.err
+    assert time.monotonic() - started < 10
+    assert "pending      1" in done.out
+    child = int((tmp_path / "started").read_text())
+    with contextlib.suppress(ProcessLookupError):  # it is killed, and disappears as soon as it was waited for
+        while time.monotonic() - started < 20:
+            os.killpg(child, 0)
+            time.sleep(0.01)
+        pytest.fail("the command is still there")
 
 
 def test_a_run_needs_a_budget_and_an_objective(cli, tmp_path):

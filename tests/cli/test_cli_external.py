@@ -50,7 +50,7 @@ def test_the_configuration_comes_on_stdin_in_the_environment_and_in_placeholders
     expected = {"x": 1.5, "kernel": "a b", "on": True}
     assert shell('read line; printf \'{"values": 1, "in": %s}\' "$line"')["in"] == expected
     assert shell('printf \'{"values": 1, "in": %s}\' "$BLACKBOX_CONFIG"')["in"] == expected
-    script = 'import json, sys; print(json.dumps(sys.argv[1:]))'
+    script = "import json, sys; print(json.dumps(sys.argv[1:]))"
     arguments = ["{x}", "{kernel}", "{on}", "{inactive}", "--x={x},{kernel}", "{{x}}", "$HOME `ls`"]
     expected_arguments = ["1.5", "a b", "true", "", "--x=1.5,a b", "{x}", "$HOME `ls`"]
     assert run(sys.executable, "-I", "-S", "-c", script, *arguments) == expected_arguments
@@ -70,9 +70,9 @@ def test_a_configuration_of_a_megabyte_comes_on_stdin_only():
         (b"log\n[1, 2]\nbye\n", [1, 2]),
         (b'{"a": 1}\n{"a": 2}\n', {"a": 2}),
         (b'{\n  "a": [\n    1\n  ]\n}\n', {"a": [1]}),
-        (b'\xff\n0.5', 0.5),
+        (b"\xff\n0.5", 0.5),
         (b"", None),
-        (b"true\nnull\n\"text\"\n", None),
+        (b'true\nnull\n"text"\n', None),
     ],
 )
 def test_the_last_json_of_the_output_counts(printed, value):
@@ -94,8 +94,8 @@ def test_an_object_of_objectives_violations_and_extras_is_an_outcome():
         ("echo 1; echo no luck >&2; exit 3", "command ended with code 3; standard error: no luck$"),
         ("echo progress; echo '{x'", "command printed no JSON$"),
         ("kill -SEGV $$", "command was killed by SIGSEGV"),
-        ("echo '{\"failed\": \"diverged\"}'", "command reported a failure: diverged"),
-        ("echo '{\"values\": 1, \"extras\": {\"note\": \"text\"}}'", "extras: expected an object of numbers"),
+        ('echo \'{"failed": "diverged"}\'', "command reported a failure: diverged"),
+        ('echo \'{"values": 1, "extras": {"note": "text"}}\'', "extras: expected an object of numbers"),
         ("i=0; while [ $i -lt 3000 ]; do echo line $i >&2; i=$((i+1)); done; exit 1", r"error: \.\.\..*line 2999$"),
     ],
 )

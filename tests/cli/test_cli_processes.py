@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -103,13 +101,14 @@ def n_told(database):
 def test_a_run_that_was_stopped_goes_on_without_its_toml(start, cli, tmp_path, number, code):
     toml = tmp_path / "slow.toml"
     # The first three evaluations are quick, the fourth hangs until a file appears.
-    script = f"echo {{x}} >> {tmp_path}/seen; [ $(wc -l < {tmp_path}/seen) -lt 4 ] || [ -e {tmp_path}/go ] || sleep 600; echo {{x}}"
+    seen, hangs = f"{tmp_path}/seen", f"[ $(wc -l < {tmp_path}/seen) -ge 4 ] && [ ! -e {tmp_path}/go ]"
+    script = f"echo {{x}} >> {seen}; if {hangs}; then sleep 600; fi; echo {{x}}"
     toml.write_text(TOML.format(more=f"command = ['sh', '-c', '''{script}''']"))
     database = tmp_path / "slow.db"
     process = start("run", toml)
     wait_until(lambda: n_told(database) == 3 and len((tmp_path / "seen").read_text().split()) == 4)
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
     if number != signal.SIGKILL:
         assert err.splitlines()[-1] == f"interrupted; what was told is stored; go on with: blackbox resume {database}"
@@ -128,10 +127,7 @@ def test_a_run_that_was_stopped_goes_on_without_its_toml(start, cli, tmp_path, n
 
 def test_a_function_that_hangs_is_killed_at_the_deadline(shell, tmp_path):
     (tmp_path / "hangs.py").write_text(
-        "import time\n"
-        "def score(config):\n"
-        "    if config['x'] > 0.5: time.sleep(600)\n"
-        "    return config['x']\n"
+        "import time\ndef score(config):\n    if config['x'] > 0.5: time.sleep(600)\n    return config['x']\n"
     )
     toml = tmp_path / "hangs.toml"
     toml.write_text(TOML.format(more="objective = 'hangs:score'\ndeadline = 0.5"))

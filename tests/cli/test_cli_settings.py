@@ -154,7 +154,9 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
 
 def test_nearest_lists_all_where_nothing_is_near():
     assert nearest("qqq", ["workers", "seed"]) == "; expected one of workers, seed"
-    assert nearest("bayesianoptimisation", ["BayesianOptimization", "Sobol"]) == "; did you mean 'BayesianOptimization'?"
+    assert (
+        nearest("bayesianoptimisation", ["BayesianOptimization", "Sobol"]) == "; did you mean 'BayesianOptimization'?"
+    )
 
 
 def test_algorithm_settings_are_checked():
@@ -202,5 +204,7 @@ def test_functions_are_found_beside_the_toml_and_named_when_not(tmp_path):
 def test_a_run_needs_an_objective_and_an_ask_does_not():
     with pytest.raises(SettingError, match="objective: missing"):
         make_problem(parse(SPACE), evaluates=True)
-    problem = make_problem(parse(f"objectives = 2\nconstraints = 1\nobjective = 'never_imported:f'\n{SPACE}"), evaluates=False)
+    problem = make_problem(
+        parse(f"objectives = 2\nconstraints = 1\nobjective = 'never_imported:f'\n{SPACE}"), evaluates=False
+    )
     assert (len(problem.objectives), problem.n_constraints) == (2, 1)
