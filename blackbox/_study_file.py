@@ -71,6 +71,8 @@ def create(path: Path, meta: Mapping[str, Any]) -> bool:
     """
     leftover = Path(f"{path}-wal")
     if leftover.exists():
+        if path.exists():
+            return False
         raise StorageError(f"{leftover}: left over from a study file that was removed; remove it as well")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
