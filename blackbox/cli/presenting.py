@@ -135,20 +135,22 @@ def _reason(record: Record) -> str:
 
 
 def _recent(study: Study, records: Sequence[Record]) -> Table:
+    names = ["id", *(objective.name for objective in study.problem.objectives)]
+    names += ["feasible"] if study.problem.n_constraints else []
     rows: list[list[Text | str]] = []
     for record in records:
         values = [_number(value) for value in record.values or ()]
         if record.status == "failed":
             values = ["failed", *[""] * (len(study.problem.objectives) - 1)]
         style = "red" if record.status == "failed" else "" if record.is_feasible else "yellow"
-        seconds = "" if record.seconds is None else f"{record.seconds:.3g}"
-        rows.append([str(record.id), *(Text(value, style=style) for value in values), seconds])
+        row: list[Text | str] = [str(record.id), *(Text(value, style=style) for value in values)]
+        if study.problem.n_constraints:
+            row.append("" if record.status == "failed" else "yes" if record.is_feasible else Text("no", style=style))
+        rows.append([*row, "" if record.seconds is None else f"{record.seconds:.3g}"])
     table = _table("last evaluations")
-    _add_columns(table, ["id", *(objective.name for objective in study.problem.objectives), "seconds"], rows)
+    _add_columns(table, [*names, "seconds"], rows)
     for record, row in zip(records, rows, strict=True):
         table.add_row(*row, Text(_config(record.config)))
-    if any(record.status == "told" and not record.is_feasible for record in records):
-        table.caption, table.caption_justify = Text("yellow: not feasible"), "left"
     return table
 
 
@@ -156,8 +158,9 @@ def _add_columns(table: Table, names: Sequence[str], rows: Sequence[Sequence[Tex
     """Add a column of its full width for each name, and one for configurations that takes what is left."""
     for place, name in enumerate(names):
         width = max(len(name), *(len(row[place]) for row in rows))
-        table.add_column(name, justify="right", min_width=width, no_wrap=True)
-    table.add_column("configuration", overflow="ellipsis", no_wrap=True)
+        table.add_column(name, justify="right", width=width, no_wrap=True)
+    table.add_column("configuration", overflow="ellipsis", no_wrap=True, ratio=1)
+    table.expand = True
 
 
 def _number(value: float) -> str:

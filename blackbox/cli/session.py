@@ -65,7 +65,11 @@ def kept_settings(file: Path) -> Settings:
         If it was not made from a TOML file.
     """
     with open_existing(file) as study:
-        notes = dict(study.notes)
+        return _settings_of(study, file)
+
+
+def _settings_of(study: Study, file: Path) -> Settings:
+    notes = study.notes
     if "toml" not in notes:
         raise SettingError(
             f"{file}: it was not made from a TOML file; expected --toml STUDY.toml, or resume it in Python"
@@ -136,6 +140,7 @@ def run_study(settings: Settings, file: Path, *, quiet: bool) -> None:
         raise SettingError("evaluations, seconds: missing; expected at least one, in the file or as --evaluations N")
     study, reason = _study(settings, file, evaluates=True)
     with study:
+        _warn_of_another_objective(study, settings, file)
         if not quiet:
             print(reason, file=sys.stderr)
             print(f"study file: {file} ({study.n_evaluations} evaluated before)", file=sys.stderr)
@@ -147,6 +152,17 @@ def run_study(settings: Settings, file: Path, *, quiet: bool) -> None:
             show_study(study, file, recent=0)
         if study.n_evaluations and study.n_evaluations == study.n_failed:
             raise StudyError(f"all {study.n_failed} evaluations failed (blackbox show {file} lists the reasons)")
+
+
+def _warn_of_another_objective(study: Study, settings: Settings, file: Path) -> None:
+    """Say so where values of two objectives may be mixed; it can be on purpose, where only a path has changed."""
+    if "toml" not in study.notes:
+        return
+    before = _settings_of(study, file)
+    for key in ("objective", "command", "problem"):
+        old, new = getattr(before, key), getattr(settings, key)
+        if old != new:
+            print(f"note: {key} is {new!r} now; the study was made with {old!r}", file=sys.stderr)
 
 
 def _run(study: Study, settings: Settings, *, progress: bool) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from blackbox.study import Study
 
+ROOT = Path(__file__).parents[2]
 TOML = """
 evaluations = 8
 seed = 1
@@ -136,6 +139,18 @@ def test_a_function_that_hangs_is_killed_at_the_deadline(shell, tmp_path):
     with Study.open(tmp_path / "hangs.db") as study:
         reasons = {record.config["x"] > 0.5: record.reason and record.reason.type for record in study.history()}
     assert reasons == {True: "DeadlineExceeded", False: None}
+
+
+@pytest.mark.parametrize(("name", "shown"), [("study", "mass (minimise)"), ("external", "height (minimise)")])
+def test_the_examples_run(shell, tmp_path, name, shown):
+    for path in (ROOT / "examples").iterdir():
+        if path.stem in ("study", "beam", "external", "external_objective") and path.suffix != ".db":
+            shutil.copy(path, tmp_path)
+    done = shell("run", tmp_path / f"{name}.toml", "--evaluations", 8)
+    assert done.code == 0, done.err
+    assert shown in done.out
+    assert "evaluated    8 of " in done.out
+    assert "failed" not in done.out
 
 
 def test_a_reader_that_goes_away_is_no_error(start, cli, tmp_path):
