@@ -1,4 +1,4 @@
-"""A study as a person reads it in a terminal, and its pictures."""
+"""A study as a person reads it in a terminal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from blackbox.errors import SettingError, StorageError
-
 if TYPE_CHECKING:
     from blackbox.result import Result
     from blackbox.study import Record, Study
 
-__all__ = ["save_picture", "show_study"]
+__all__ = ["show_study"]
 
 _MOST_FRONT = 10  # rows of a front, columns of a configuration
 _MOST_REASONS = 10
@@ -174,30 +172,3 @@ def _value(value: Any) -> str:
 def _config(config: dict[str, Any]) -> str:
     shown = [f"{name}={_value(value)}" for name, value in list(config.items())[:_MOST_FRONT]]
     return " ".join([*shown, *(["..."] if len(config) > _MOST_FRONT else [])])
-
-
-def save_picture(study: Study, kind: str, output: Path) -> None:
-    """Draw one of `blackbox.plot`'s pictures and save it.
-
-    Raises
-    ------
-    SettingError
-        If the picture does not fit the study, or the format is unknown.
-    StorageError
-        If it cannot be written.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from blackbox import plot
-
-    drawn: Any = getattr(plot, kind)(study)
-    while not hasattr(drawn, "savefig"):  # axes, or an array of them
-        drawn = drawn.figure if hasattr(drawn, "figure") else next(iter(drawn))
-    supported = drawn.canvas.get_supported_filetypes()
-    if output.suffix.lstrip(".").lower() not in supported:
-        raise SettingError(f"--output: expected a name that ends in .png, .svg or .pdf, got {str(output)!r}")
-    try:
-        drawn.savefig(output)
-    except OSError as error:
-        raise StorageError(f"{output}: cannot be written: {error.strerror or error}") from error

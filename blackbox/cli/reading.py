@@ -65,19 +65,19 @@ def export(
 def plot(
     file: Annotated[Path, _STUDY],
     kind: Annotated[str, typer.Argument(metavar="KIND", help=_KINDS, show_default=False)],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="PNG, SVG or PDF; default: KIND.png.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A name in .png or .svg; default: KIND.png.")] = None,
 ) -> None:
     """Draw a picture of a study."""
     if kind not in PICTURES:
         from blackbox.cli.settings import nearest
 
         raise SettingError(f"kind: no picture is called {kind!r}{nearest(kind, PICTURES)}")
-    from blackbox.cli.presenting import save_picture
+    from blackbox import plot as pictures
     from blackbox.cli.session import open_existing
 
     target = Path(f"{kind}.png") if output is None else output
     with open_existing(file) as study:
-        save_picture(study, kind, target)
+        getattr(pictures, kind)(study, path=target)
     typer.echo(target)
 
 

@@ -104,6 +104,7 @@ def _study(settings: Settings, file: Path, *, evaluates: bool) -> tuple[Study, s
     algorithm, reason = None, ""
     if settings.algorithm is not None or not file.exists():
         algorithm, reason = make_algorithm(settings, problem)
+    _make_folder(file.parent)
     notes = {"toml": settings.text, "stem": settings.name, "folder": _relative(settings.folder, file.parent)}
     with _as_bad_input():
         study = Study(
@@ -117,6 +118,13 @@ def _study(settings: Settings, file: Path, *, evaluates: bool) -> tuple[Study, s
             notes=notes,
         )
     return study, reason or f"{type(study.algorithm).__name__}: as the study file says"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"{folder}: cannot be made: {error.strerror or error}") from error
 
 
 def _relative(folder: Path, start: Path) -> str:

@@ -331,20 +331,19 @@ def test_debug_shows_where_an_error_came_from(tmp_path):
         main(["show", str(tmp_path / "none.db"), "--debug"])
 
 
-def test_pictures_are_saved_in_the_format_of_their_name(cli, study, tmp_path, monkeypatch):
-    from matplotlib.figure import Figure
-
-    import blackbox
-
-    drawn = types.ModuleType("blackbox.plot")
-    drawn.convergence = lambda study: Figure().subplots(1, 2)
-    drawn.front = lambda study: Figure().subplots()
-    monkeypatch.setitem(sys.modules, "blackbox.plot", drawn)
-    monkeypatch.setattr(blackbox, "plot", drawn, raising=False)
-    database = study.with_name("hand.db")
-    cli("ask", database, "--toml", study)
-    for kind, name, beginning in (("convergence", "a.png", b"\x89PNG"), ("front", "a.svg", b"<?xml")):
-        assert cli("plot", database, kind, "-o", tmp_path / name).out == f"{tmp_path / name}\n"
+def test_pictures_are_saved_in_the_format_of_their_name(cli, study, tmp_path):
+    assert cli("run", study, "-q").code == 0
+    database = study.with_suffix(".db")
+    for name, beginning in (("a.png", b"\x89PNG"), ("a.svg", b"<?xml")):
+        assert cli("plot", database, "convergence", "-o", tmp_path / name).out == f"{tmp_path / name}\n"
         assert (tmp_path / name).read_bytes().startswith(beginning)
-    one_line(cli("plot", database, "front", "-o", tmp_path / "a.txt"), 2, "--output: expected a name that ends in .png")
-    one_line(cli("plot", database, "front", "-o", tmp_path / "none" / "a.png"), 1, "cannot be written")
+    one_line(cli("plot", database, "convergence", "-o", tmp_path / "a.txt"), 2, "expected a file name ending in .png")
+    one_line(cli("plot", database, "convergence", "-o", tmp_path / "none" / "a.png"), 1, "cannot write")
+    one_line(cli("plot", database, "front", "-o", tmp_path / "f.png"), 2, "objective")
+
+
+def test_every_kind_of_picture_is_one_of_the_plot_module():
+    from blackbox import plot
+    from blackbox.cli.reading import PICTURES
+
+    assert set(PICTURES) == {name for name in plot.__all__ if name.islower()}
