@@ -11,6 +11,7 @@ import numpy as np
 
 from blackbox._owner import LEASE, Owner, is_gone
 from blackbox._replica import Replica
+from blackbox._study_history import checked_points
 from blackbox.errors import ExhaustedError, NotReadyError
 from blackbox.evaluation import Failure, Report
 from blackbox.storage import Outcome, Storage
@@ -152,8 +153,7 @@ class Claims:
     def _configs(self, ids: Sequence[int]) -> list[dict[str, Any]]:
         if not ids:
             return []
-        batch = self._space.batch(self._storage.points(ids))
-        configs: list[dict[str, Any]] = batch.configs
+        configs: list[dict[str, Any]] = self._space.decode(checked_points(self._storage, self._space, ids))
         return configs
 
     def _mark_started(self, candidates: Sequence[Candidate]) -> None:

@@ -19,13 +19,19 @@ _REMEDY = (
 
 
 def check_main_guard() -> None:
-    """Raise `StudyError` where the running script has no `if __name__ == "__main__":` around what it runs."""
+    """Raise `StudyError` where workers cannot import the running script, or would start it once more by doing so."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise StudyError(_REMEDY + "(this is a worker process that was importing the script)")
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name.endswith("__main__"):
         return  # python -m package: workers do not import it
+    origin = getattr(main, "__file__", None)
+    if origin is not None and not Path(origin).exists():
+        raise StudyError(
+            f"worker processes import the script that starts them, and {origin} is no file: put it into a file, or use "
+            "workers=1, or a thread pool: executor=ThreadPoolExecutor(n)"
+        )
     frame = _main_frame()
     if frame is None:
         return

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from blackbox.errors import SpaceError, StorageError
 from blackbox.evaluation import Failure
 from blackbox.objective import Objective
 from blackbox.space import Space
 from blackbox.storage import Outcome, Storage
 
-__all__ = ["Best", "Record", "read_history"]
+__all__ = ["Best", "Record", "checked_points", "read_history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +65,29 @@ class Record:
 
 def read_history(storage: Storage, space: Space, ids: Sequence[int]) -> Iterator[Record]:
     """Yield the records of candidates, in the order of `ids`."""
-    configs = space.decode(torch.from_numpy(storage.points(ids))) if ids else []
+    configs = space.decode(checked_points(storage, space, ids)) if ids else []
     pending = storage.pending()
     for i, config, outcome in zip(ids, configs, storage.outcomes(ids), strict=True):
         if outcome is None:
             yield Record(i, config, "pending", attempts=pending.get(i, (None, 0))[1])
         else:
             yield _record(i, config, outcome)
+
+
+def checked_points(storage: Storage, space: Space, ids: Sequence[int]) -> Tensor:
+    """Return stored points, shape (n, d), that are points of the space.
+
+    Raises
+    ------
+    StorageError
+        If one is not; somebody has then written to the file who should not.
+    """
+    x = torch.from_numpy(storage.points(ids).reshape(len(ids), space.dim))
+    try:
+        space.check(x)
+    except SpaceError as error:
+        raise StorageError(f"{storage.path}: damaged: a stored point is not in the space: {error}") from None
+    return x
 
 
 def _record(i: int, config: dict[str, Any], outcome: Outcome) -> Record:

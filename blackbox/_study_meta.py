@@ -25,6 +25,7 @@ def describe_study(optimizer: Optimizer, name: str, notes: Mapping[str, str]) ->
         "id": secrets.token_hex(8),
         "name": name,
         "space": optimizer.space.to_json(),
+        "dim": optimizer.space.dim,
         "objectives": [[objective.name, objective.maximize] for objective in optimizer.objectives],
         "n_constraints": optimizer.n_constraints,
         "algorithm": settings_of(optimizer.algorithm),

@@ -107,6 +107,7 @@ class Reader:
 
     def __init__(self, label: str) -> None:
         self.label = label
+        self.width: int | None = None  # of a point, once it is known
 
     def damaged(self, table: str, record: Any, what: str) -> StorageError:
         """Return the error that names a damaged record."""
@@ -154,6 +155,8 @@ class Reader:
     def point(self, i: int, x: bytes, digest: bytes) -> Array:
         """Return a candidate's point, shape (d,)."""
         self.check("candidates", i, digest, x)
+        if self.width is not None and len(x) != 8 * self.width:
+            raise self.damaged("candidates", i, f"expected a point of {self.width} numbers, got {len(x)} bytes")
         return self._row("candidates", i, x)
 
     def outcome(

@@ -67,6 +67,7 @@ class Storage:
         self.counts = Counts()
         with self._guard:
             self.meta = {key: self._reader.meta(key, *row) for key, *row in self._rows("SELECT * FROM study")}
+            self._reader.width = self.meta.get("dim")
             with self.snapshot():
                 self._verify()
 

@@ -17,7 +17,7 @@ from blackbox._claims import Candidate
 from blackbox._owner import Owner
 from blackbox._replica import Replica
 from blackbox._run import Limits, Run, RunReport, count_workers
-from blackbox._study_history import Best, Record, read_history
+from blackbox._study_history import Best, Record, checked_points, read_history
 from blackbox._study_meta import compare, describe_study, problem_of, settings_of
 from blackbox._study_tell import check_pending, check_told, ids_of, store_told
 from blackbox.algorithm import Algorithm
@@ -96,7 +96,7 @@ class Study:
         made = problem if isinstance(problem, Problem) else Problem(_as_space(problem), name=name or "study")
         where = None if path is None or str(path) == ":memory:" else Path(path)
         optimizer: Optimizer | None = None
-        if where is not None and where.exists():
+        if where is not None and os.path.exists(where):
             storage = Storage.open(where)
         else:
             if algorithm is None:
@@ -301,8 +301,8 @@ class Study:
     def pending(self) -> Batch:
         """The pending candidates as a batch, in the order of their ids."""
         ids = list(self.storage.pending())
-        x = self.storage.points(ids).reshape(len(ids), self.space.dim)
-        return self._batch(torch.from_numpy(x), torch.tensor(ids, dtype=torch.int64), {})
+        x = checked_points(self.storage, self.space, ids)
+        return self._batch(x, torch.tensor(ids, dtype=torch.int64), {})
 
     def _batch(self, x: Tensor, ids: Any, context: Mapping[str, Tensor]) -> Batch:
         return Batch(self.space, x, ids=ids, origin="asked", owner=self.storage.meta["id"], context=context)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from faults.programs import SPACE, HillClimb, bowl, problem
 
 import blackbox as bb
 from blackbox.algorithms import RandomSearch, Sobol
@@ -22,7 +23,6 @@ from blackbox.errors import (
     UnknownCandidateError,
 )
 from blackbox.study import Study
-from faults.programs import SPACE, HillClimb, bowl, problem
 
 
 def rows(study: Study) -> list[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from faults.programs import HillClimb, UnpicklableError, UnprintableError, Walk, bowl, problem
 
 import blackbox as bb
 from blackbox.algorithm import Candidates, Request, Spec
@@ -22,7 +24,6 @@ from blackbox.algorithms import RandomSearch, Sobol
 from blackbox.errors import SettingError, StateError, StudyError
 from blackbox.executors import DaemonThreads
 from blackbox.study import Study
-from faults.programs import HillClimb, Unpicklable, Unprintable, Walk, bowl, problem
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def raising(error: BaseException) -> Callable[[Any], float]:
     [
         (raising(ValueError("too bad")), "ValueError", "too bad"),
         (raising(SystemExit(3)), "SystemExit", "3"),
-        (raising(Unprintable()), "Unprintable", "cannot be shown"),
-        (raising(Unpicklable(lambda: None)), "Unpicklable", "function"),
+        (raising(UnprintableError()), "UnprintableError", "cannot be shown"),
+        (raising(UnpicklableError(lambda: None)), "UnpicklableError", "function"),
         (lambda c: float("nan"), "NonFiniteValue", "nan"),
         (lambda c: float("inf"), "NonFiniteValue", "inf"),
         (lambda c: None, "SettingError", "None"),
@@ -199,7 +200,10 @@ def test_threads(generation: int) -> None:
         busy.pop()
         return bowl(config)
 
-    with ThreadPoolExecutor(3) as pool, Study(problem(function), HillClimb(0.2, generation), path=None, seed=0) as study:
+    with (
+        ThreadPoolExecutor(3) as pool,
+        Study(problem(function), HillClimb(0.2, generation), path=None, seed=0) as study,
+    ):
         assert study.run(evaluations=30, executor=pool).n_evaluations == 30
         assert max(most) == 3
         assert sorted(r.id for r in study.history()) == list(range(30))
@@ -369,3 +373,9 @@ def test_progress_is_quiet_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
         assert stream.getvalue() == ""
 
 
+def test_a_used_problem_can_be_sent_to_processes() -> None:
+    used = problem()
+    used.space.from_unit(torch.zeros(1, 2, dtype=torch.float64))
+    sent = pickle.loads(pickle.dumps(used))  # noqa: S301
+    assert sent.space == used.space
+    assert torch.equal(sent.space.from_unit(torch.ones(1, 2)), used.space.from_unit(torch.ones(1, 2)))

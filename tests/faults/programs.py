@@ -111,9 +111,9 @@ def mishap(config: Mapping[str, Any]) -> float:
             os.write(1, b"x" * 1_000_000)
         raise RuntimeError("after 100 MB")
     if kind == "unpicklable":
-        raise Unpicklable(lambda: None)
+        raise UnpicklableError(lambda: None)
     if kind == "unprintable":
-        raise Unprintable
+        raise UnprintableError
     if kind == "forks" and os.fork() == 0:
         return 0.0
     if kind == "starts" and os.fork() == 0:  # a child that outlives its parent, unless the group is killed
@@ -127,11 +127,11 @@ def mishap(config: Mapping[str, Any]) -> float:
     return 1.0
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     """Holds what cannot be sent to another process."""
 
 
-class Unprintable(Exception):
+class UnprintableError(Exception):
     """Cannot even be shown."""
 
     def __str__(self) -> str:

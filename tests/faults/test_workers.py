@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from faults.programs import Noted, bowl, mishap, problem
 
 import blackbox as bb
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
@@ -22,7 +23,6 @@ from blackbox.algorithms import Sobol
 from blackbox.errors import SettingError, StudyError
 from blackbox.executors import ProcessWorkers, WorkerError
 from blackbox.study import Record, Study
-from faults.programs import Noted, bowl, mishap, problem
 
 KINDS = [
     *("good", "exits", "quits", "interrupts", "crashes", "hangs", "shouts", "unpicklable", "unprintable", "forks"),
@@ -85,8 +85,8 @@ def survivors(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Recor
         ("hangs", "DeadlineExceeded", "no result after 3 seconds"),
         ("hangs_with_child", "DeadlineExceeded", "killed"),
         ("shouts", "RuntimeError", "after 100 MB"),
-        ("unpicklable", "Unpicklable", "lambda"),
-        ("unprintable", "Unprintable", "cannot be shown"),
+        ("unpicklable", "UnpicklableError", "lambda"),
+        ("unprintable", "UnprintableError", "cannot be shown"),
         ("killed", "WorkerDied", "SIGKILL"),
     ],
 )
@@ -104,7 +104,7 @@ def test_only_that_candidate_fails(
         assert set(record.reason.output) == {"x"}
         assert len(record.reason.output) == 4096
     if kind == "unpicklable":
-        assert "raise Unpicklable" in record.reason.traceback
+        assert "raise UnpicklableError" in record.reason.traceback
 
 
 def test_the_others_are_evaluated(survivors: tuple[dict[str, Record], Path]) -> None:
@@ -193,8 +193,22 @@ def test_a_script_without_a_guard_is_told_what_to_do(tmp_path: Path) -> None:
         assert study.n_pending == 0
 
 
-def test_an_objective_of_an_interactive_session_is_refused(tmp_path: Path) -> None:
+def test_a_script_that_is_no_file_is_refused(tmp_path: Path) -> None:
     done = run_script(SCRIPT, tmp_path, by_stdin=True)
+    assert done.returncode == 1
+    assert "<stdin> is no file: put it into a file" in done.stderr
+
+
+def test_an_objective_of_an_interactive_session_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.replace("workers=2", "deadline=9")],  # one worker
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 1
     assert "the objective cannot be loaded in a worker process" in done.stderr
     assert "top level of a module" in done.stderr

@@ -17,10 +17,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from faults.programs import HillClimb, Noted, bowl, note, problem
+
 from blackbox.algorithms import Sobol
 from blackbox.errors import DuplicateTellError
 from blackbox.study import Study
-from faults.programs import HillClimb, Noted, bowl, note, problem
 
 N_KILLED = 60  # evaluations of the study that is killed again and again
 N_SHARED = 160  # evaluations that four processes share
@@ -164,10 +165,10 @@ def created(folder: Path, rng: random.Random) -> dict[str, Any]:
     def work() -> None:
         Study(problem(), Sobol(), folder / "a.db", seed=3).ask(1)
 
-    made = 0
-    for _ in range(25):
-        pid = fork(work)
-        if not is_over(pid, rng.uniform(0.0, 0.03)):
+    made, patience = 0, 0.02
+    while made < 5:
+        pid, patience = fork(work), patience * 1.1
+        if not is_over(pid, rng.uniform(0.0, patience)):
             kill(pid)
         if (folder / "a.db").exists():
             Study(problem(), Sobol(), folder / "a.db", seed=3).close()  # always complete
