@@ -9,7 +9,7 @@ import pytest
 
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import BayesianOptimization, RandomSearch, Sobol
+from blackbox.algorithms import CMAES, BayesianOptimization, RandomSearch, Sobol
 from blackbox.testing import ALGORITHM_CHECKS
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
@@ -18,6 +18,8 @@ CASES: list[Algorithm[Any]] = [
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
+    CMAES(),
+    CMAES(population_size=5, restarts="ipop", diagonal=True),
 ]
 
 
