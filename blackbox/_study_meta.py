@@ -19,7 +19,7 @@ from blackbox.space import Space
 __all__ = ["compare", "describe_study", "problem_of", "settings_of"]
 
 
-def describe_study(optimizer: Optimizer, name: str) -> dict[str, Any]:
+def describe_study(optimizer: Optimizer, name: str, notes: Mapping[str, str]) -> dict[str, Any]:
     """Return what is written into a new file."""
     return {
         "id": secrets.token_hex(8),
@@ -35,6 +35,7 @@ def describe_study(optimizer: Optimizer, name: str) -> dict[str, Any]:
         "budget": optimizer._spec.budget,
         "library": blackbox.__version__,
         "created": time.time(),
+        "notes": dict(notes),
     }
 
 

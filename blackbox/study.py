@@ -59,6 +59,8 @@ class Study:
         Where the optimizer works.
     budget : int, optional
         How many evaluations are foreseen; some algorithms plan with it. An existing file keeps its own.
+    notes : mapping of str to str, optional
+        Texts that a new file keeps beside the study, for example where it comes from. An existing file keeps its own.
 
     Raises
     ------
@@ -89,6 +91,7 @@ class Study:
         seed: int | None = None,
         device: str | torch.device = "cpu",
         budget: int | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
         made = problem if isinstance(problem, Problem) else Problem(_as_space(problem), name=name or "study")
         where = None if path is None or str(path) == ":memory:" else Path(path)
@@ -101,7 +104,7 @@ class Study:
 
                 algorithm = choose(made, evaluations=budget or _FORESEEN).algorithm
             optimizer = Optimizer(made, algorithm, seed=seed, device=device, budget=budget)
-            storage = Storage.create(where, describe_study(optimizer, name or made.name))
+            storage = Storage.create(where, describe_study(optimizer, name or made.name, notes or {}))
         try:
             compare(storage.meta, str(where), made, algorithm, seed)
             self._set_up(made, algorithm, storage, device)
@@ -176,6 +179,11 @@ class Study:
     def seed(self) -> int:
         """The seed that it was made with."""
         return int(self.storage.meta["seed"])
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """The texts that the file was made with."""
+        return dict(self.storage.meta["notes"])
 
     @property
     def space(self) -> Space:
