@@ -182,7 +182,7 @@ class ProcessWorkers(_Tasks):
     def kill(self) -> None:
         """Kill all workers at once; running calls fail with "WorkerDied", waiting ones are cancelled."""
         for slot in self._slots:
-            slot.is_closed = True
+            slot.closed.set()
         with self._lock:
             self._cancel_queue()
         for slot in self._slots:
@@ -199,7 +199,7 @@ class _Slot:
 
     def __init__(self, function: bytes | None, deadline: float | None, threads: int) -> None:
         self.process: SpawnProcess | None = None
-        self.is_closed = False
+        self.closed = threading.Event()
         self._function, self._deadline, self._threads = function, deadline, threads
         self._pipe: Connection | None = None
         self._log = -1
@@ -208,7 +208,7 @@ class _Slot:
     def prepare(self) -> None:
         """Start the worker ahead of its next call; an error is kept for that call."""
         try:
-            if not self.is_closed:
+            if not self.closed.is_set():
                 self._ensure()
         except WorkerError as error:
             self._not_started = error
@@ -253,7 +253,7 @@ class _Slot:
     def _ensure(self) -> Connection:
         if self._pipe is not None:
             return self._pipe
-        if self.is_closed:
+        if self.closed.is_set():
             raise WorkerError(Failure("WorkerDied", "the workers were killed"), -signal.SIGTERM)
         self._log, name = tempfile.mkstemp(prefix="blackbox-worker-")
         try:
@@ -266,6 +266,8 @@ class _Slot:
                 raise WorkerError(Failure("NotStarted", f"no worker process could be started: {error}")) from error
             finally:
                 other.close()
+            if self.closed.is_set():
+                self.kill()  # killed while it was being started
             answer = self._receive(None)
         finally:
             with suppress(OSError):
@@ -341,5 +343,5 @@ def _pickled(value: Any) -> bytes:
 def _kill_pools() -> None:
     for pool in list(_pools):
         for slot in pool._slots:
-            slot.is_closed = True
+            slot.closed.set()
             slot.kill()

@@ -361,6 +361,9 @@ class Study:
         """
         limits = Limits(evaluations, seconds, deadline, max_failures_in_a_row, max_attempts).checked()
         workers = count_workers(workers, executor, deadline)
+        kind = type(self.problem)
+        if kind.evaluate is Problem.evaluate and kind.evaluate_config is Problem.evaluate_config:
+            raise SettingError("problem: this study has only a space, and cannot evaluate; make it with a Problem")
         counts = self.storage.refresh()
         if evaluations is not None and counts.finished >= evaluations and not self.unsaved:
             return RunReport("evaluations", counts.finished, counts.failed, 0, 0.0)
