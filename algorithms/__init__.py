@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
+    from blackbox.algorithms.cma_es import CMAES as CMAES
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
 _HOMES = {
     "BayesianOptimization": "bayesian",
+    "CMAES": "cma_es",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
 }

@@ -146,7 +146,8 @@ class Sobol:
 
     def ready(self, spec: Spec, state: SobolState, pending: int) -> int:
         """Return how many points of the sequence are left."""
-        return 2**_SOBOL_BITS - state.drawn
+        left: int = 2**_SOBOL_BITS - state.drawn
+        return left
 
     def ask(
         self, spec: Spec, state: SobolState, request: Request, generator: torch.Generator

@@ -64,7 +64,9 @@ def choose(problem: Problem, *, evaluations: int, workers: int = 1, noisy: bool 
         algorithm = _make(name, settings) if applies else None
         if algorithm is not None and obstacle(algorithm.capabilities, space, m, k) is None:
             return Choice(algorithm, f"{name}: {shape}: {why}")
-    raise CapabilityError(f"no algorithm can serve this problem ({shape}, {k} constraints); able: {suitable(space, m, k)}")
+    raise CapabilityError(
+        f"no algorithm can serve this problem ({shape}, {k} constraints); able: {suitable(space, m, k)}"
+    )
 
 
 def _preferences(
@@ -78,9 +80,19 @@ def _preferences(
     model = "few enough for a model to pay" + (", noise is modelled" if noisy else "")
     return [
         ("BayesianOptimization", {}, modest and (m == 1 or m <= 4), model),
-        ("CMAES", {"restarts": "bipop"}, m == 1 and continuous, "too many for a model, and it learns scales and rotations"),
+        (
+            "CMAES",
+            {"restarts": "bipop"},
+            m == 1 and continuous,
+            "too many for a model, and it learns scales and rotations",
+        ),
         ("NSGA2", {"population_size": population}, m == 2, "a population spreads over the front"),
-        ("NSGA3", {"population_size": population}, m > 1, "reference directions keep a population spread in many objectives"),
+        (
+            "NSGA3",
+            {"population_size": population},
+            m > 1,
+            "reference directions keep a population spread in many objectives",
+        ),
         ("GA", {"population_size": population}, m == 1, "a population handles mixed parameters and large budgets"),
         ("RandomSearch", {}, True, "nothing else can serve this kind of candidate"),
     ]

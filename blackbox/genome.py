@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,7 +95,7 @@ class GenomeSpace:
     def load(self, module: Module, weights: Tensor) -> None:
         """Copy weights, shape (P,), into the parameters of a module."""
         with torch.no_grad():
-            for parameter, piece in zip(module.parameters(), weights.split(self.sizes), strict=True):
+            for parameter, piece in zip(module.parameters(), torch.split(weights, self.sizes), strict=True):
                 parameter.copy_(piece.reshape(parameter.shape))
 
     def points_from_tree(self, tree: Mapping[str, Any], device: torch.device) -> Genomes:
@@ -191,7 +192,7 @@ class Genomes:
         """Return each genome as lists of seeds and scales."""
         cuts = self.offsets.tolist()
         seeds, scales = self.seeds.tolist(), self.scales.tolist()
-        return [(seeds[a:b], scales[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [(seeds[a:b], scales[a:b]) for a, b in pairwise(cuts)]
 
     def materialise(
         self, rows: Rows | None = None, *, out: Tensor | None = None, device: torch.device | str | None = None
@@ -267,7 +268,8 @@ def _mix(z: Tensor) -> Tensor:
 
 def _shift(z: Tensor, places: int) -> Tensor:
     """Shift right without the sign: torch's shift of int64 keeps it."""
-    return (z >> places) & (2 ** (64 - places) - 1)
+    shifted: Tensor = (z >> places) & (2 ** (64 - places) - 1)
+    return shifted
 
 
 def _signed(word: int) -> int:

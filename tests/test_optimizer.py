@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_any_order_and_grouping_has_one_result(order: list[int], cuts: list[int]
     values = torch.stack([a.x[:, 0].round(decimals=1), a.x[:, 1].abs().round(decimals=1)], 1)
     straight.tell(a, values)
     edges = sorted({0, 10, *cuts})
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         rows = order[start:end]
         shuffled.tell(b[rows], values[rows])
     assert torch.equal(straight.result().x, shuffled.result().x)
@@ -134,9 +135,10 @@ def test_violations_must_fit_the_problem() -> None:
     optimizer = make(n_constraints=1)
     with pytest.raises(TellError, match=r"violations: expected shape \(1, 1\)"):
         optimizer.tell(optimizer.ask(), [1.0])
+    unconstrained = make()
+    batch = unconstrained.ask()
     with pytest.raises(TellError, match="no constraints"):
-        make_pending = make()
-        make_pending.tell(make_pending.ask(), [1.0], violations=[[0.0]])
+        unconstrained.tell(batch, [1.0], violations=[[0.0]])
 
 
 def test_directions_are_the_users() -> None:

@@ -22,7 +22,9 @@ from blackbox.algorithms import RandomSearch
 from blackbox.errors import StateError
 from blackbox.state import from_tree, load_file, pack, save_file, to_tree, unpack
 
-LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False), st.text(max_size=8))
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False), st.text(max_size=8)
+)
 TREES = st.recursive(
     LEAVES,
     lambda inner: st.one_of(
@@ -199,5 +201,3 @@ def test_a_write_that_does_not_fit_leaves_the_old_file(tmp_path: Path) -> None:
     assert "cannot be written" in lines[0]
     assert lines[1:] == ["0", "100000"]
     assert [p.name for p in tmp_path.iterdir()] == ["state.bb"]
-
-

@@ -9,14 +9,17 @@ import pytest
 
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import RandomSearch, Sobol
+from blackbox.algorithms import CMAES, BayesianOptimization, RandomSearch, Sobol
 from blackbox.testing import ALGORITHM_CHECKS
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
+    BayesianOptimization(),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
+    CMAES(),
+    CMAES(population_size=5, restarts="ipop", diagonal=True),
 ]
 
 
