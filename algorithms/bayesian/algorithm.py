@@ -19,6 +19,7 @@ from blackbox.errors import SettingError
 from blackbox.random import numpy_generator
 from blackbox.surrogates.kernels import Array
 from blackbox.surrogates.likelihood import Prior
+from blackbox.surrogates.threads import one_thread
 
 __all__ = ["BayesianOptimization"]
 
@@ -152,7 +153,7 @@ class BayesianOptimization:
     ) -> tuple[Array, BayesianState]:
         """Return what the models propose; evenly spread points where their arithmetic fails, which is counted."""
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), one_thread():
                 return self._modelled(state, domain, pending, n, random)
         except (ArithmeticError, ValueError):
             codes = domain.spread(n, random)
