@@ -774,3 +774,20 @@ def test_scatters_of_many_points_are_rasterized() -> None:
     (rest,) = clouds(ax, "dominated")
     assert isinstance(rest, PathCollection)
     assert rest.get_rasterized()
+
+
+def test_surrogates_of_long_histories_learn_from_some_of_it_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from blackbox.plot import _surrogate
+
+    monkeypatch.setattr(_surrogate, "_MOST", 30)
+    x = points(BOX, 90)
+    history = History.of(BOX, x, branin(x))
+    panels = plot.slices(history)
+    keys = [text.get_text() for legend in panels[0].figure.legends for text in legend.get_texts()]
+    assert keys[0] == "surrogate's median from 30 of 90 evaluations"
+    row = history.best_row()
+    assert row is not None
+    model = _surrogate.fit(history, 0, "slices")
+    assert len(model.process) == 30
+    assert torch.equal(model.best, history.x[row])
+    assert plot.importance(history).get_title(loc="right") == "from 30 of 90 evaluations"

@@ -128,26 +128,26 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
     m, r = directions.shape[-1], directions.shape[0]
     if divisions is not None and r > (_SMALL_LATTICE if m <= 3 else _LARGE_LATTICE):
         return associate_lattice(h, divisions)
-    columns = h.mT.contiguous()
-    unit = directions.to(h.dtype) / directions.to(h.dtype).norm(dim=-1, keepdim=True)
-    lead, n = columns.shape[:-2], columns.shape[-1]
-    columns = columns.reshape(-1, m, n)
-    limit = _BLOCK_CPU if h.device.type == "cpu" else _BLOCK_ACCELERATOR
-    # The shapes of the products must not depend on the number of runs: their rounding may depend on the
-    # shape.
-    rows = max(64, limit // r)
+    unit = directions.to(h.dtype)
+    unit = (unit / unit.norm(dim=-1, keepdim=True)).mT.contiguous()
+    columns = h.movedim(-1, 0).reshape(m, -1)
+    limit = _BLOCK_CPU >> 3 if h.device.type == "cpu" else _BLOCK_ACCELERATOR
+    index = torch.arange(r, dtype=torch.float32 if r < 1 << 24 else torch.float64, device=h.device)
     nearest = []
-    for start in range(0, n, rows):
-        part = columns[..., start : start + rows].mT
-        runs = max(1, limit // (r * part.shape[-2]))
-        pieces = [p @ unit.mT.expand(len(p), -1, -1) for p in torch.split(part, runs)]
-        nearest.append(torch.cat([piece.argmax(-1) for piece in pieces]))
-    niche = torch.cat(nearest, dim=-1)
-    chosen = unit.mT[:, niche].movedim(0, -2)
-    along = (columns * chosen).sum(-2, keepdim=True)
+    # One objective at a time: unlike a matrix product, this rounds alike whatever the shapes.
+    for part in torch.split(columns, max(64, limit // r), dim=-1):
+        cosine = part[0].unsqueeze(-1) * unit[0]
+        for k in range(1, m):
+            cosine.addcmul_(part[k].unsqueeze(-1), unit[k])
+        # The first of the largest; amax and amin are several times faster than argmax.
+        is_best = cosine == cosine.amax(-1, keepdim=True)
+        nearest.append(torch.where(is_best, index, r).amin(-1))
+    niche = torch.cat(nearest).to(torch.int64).clamp_(max=r - 1)
+    chosen = unit[:, niche]
+    along = (columns * chosen).sum(0)
     away = columns - along * chosen
-    distance = (away * away).sum(-2).sqrt_()
-    return niche.reshape(*lead, n), distance.reshape(*lead, n)
+    distance = (away * away).sum(0).sqrt_()
+    return niche.reshape(h.shape[:-1]), distance.reshape(h.shape[:-1])
 
 
 def associate_lattice(h: Tensor, divisions: int) -> tuple[Tensor, Tensor]:

@@ -57,6 +57,7 @@ def initial_normalization(
 
 _FAR = 1e30
 _NEAR_AXIS = 1e-5
+_FAR_OUT = 1e15  # in units of the front's range; its square is still a float32
 
 
 def survive_nsga3(
@@ -110,7 +111,7 @@ def survive_nsga3(
         memory = memory._replace(extremes=extremes)
     nadir = hyperplane_nadir(extremes, low, worst_front, worst_all)
     h = (columns - low.unsqueeze(-1)) / (nadir - low).unsqueeze(-1)
-    niche, distance = associate(h.clamp_(min=0.0).mT, directions, divisions=divisions)
+    niche, distance = associate(h.clamp_(0.0, _FAR_OUT).mT, directions, divisions=divisions)
     chosen = niche_survivors(rank, cutoff, niche, distance, n_survivors, len(directions), uniforms)
     return chosen, rank.gather(-1, chosen), memory._replace(ideal=ideal)
 

@@ -239,7 +239,14 @@ def _draw_two(ax: Axes, scene: Scene) -> None:
     polish(ax, grid="both")
     handles, _ = ax.get_legend_handles_labels()
     if handles:
-        solid_keys(ax.legend(loc="best"))
+        n = sum(len(cloud.dominated) + len(cloud.infeasible) + len(cloud.best) for cloud in scene.clouds)
+        solid_keys(ax.legend(loc="best" if n <= 5000 else _empty_corner(scene)))
+
+
+def _empty_corner(scene: Scene) -> Any:
+    """Return the corner behind the front, where few points are; to search a place takes long among many points."""
+    worst_right, worst_top = (not maximize for maximize in scene.maximize)
+    return f"{'upper' if worst_top else 'lower'} {'right' if worst_right else 'left'}"
 
 
 def _mark(ax: Axes, scene: Scene) -> None:

@@ -141,7 +141,7 @@ def parse_point(point: Any, m: int, name: str) -> Tensor | None:
 
 
 def default_reference(runs: list[History]) -> Tensor:
-    """Return the worst values of each run's non-dominated feasible evaluations, and a tenth of their range beyond, (m,)."""
+    """Return the worst values of what is non-dominated within each run, and a tenth of their range beyond, (m,)."""
     signs = runs[0].signs
     fronts = [run.values[run.feasible] * signs for run in runs]
     front = torch.cat([values[non_dominated(values)] for values in fronts])

@@ -45,7 +45,8 @@ def importance(
     most : int, default 20
         How many parameters, at most. Beyond the first six those below 1 % are left out as well; how many is stated.
     model : Surrogate, optional
-        From `blackbox.algorithms.bayesian.explain.fit_surrogate`; fitted here by default.
+        From `blackbox.algorithms.bayesian.explain.fit_surrogate`; by default one is fitted here, to at most 400
+        evaluations (the best half of them, and others evenly by rank), which is stated.
     title, ax, path
         As for `convergence`.
 
@@ -65,6 +66,7 @@ def importance(
     column = _surrogate.pick_objective(run, objective, "importance")
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise SettingError(f"most: expected an integer >= 1, got {most!r}")
+    learned = _surrogate.data_text(run) if model is None else ""
     model = _surrogate.fit(run, column, "importance") if model is None else model
     samples = int(np.clip(_WORK // (run.space.dim + 2), 32, 1024))
     found = _surrogate.explain().importance(model, samples=samples)
@@ -76,11 +78,13 @@ def importance(
         axes = new_axes(ax, 5.2, 0.95 + 0.235 * max(len(kept), 2))
         _draw_bars(axes, [found.names[i] for i in kept], 100 * found.main[kept], 100 * found.total[kept])
         axes.set_xlabel(f"share of the variance of {shorten(run.objectives[column].name, 36)} explained, %")
+        remarks = [learned] if learned else []
         if not found.total.any():
-            note(axes, "the surrogate is constant: nothing to explain")
+            remarks.append("the surrogate is constant: nothing to explain")
         elif len(kept) < len(order):
             bound = max(100 * found.total[order[len(kept)]], 100 * _NEGLIGIBLE)
-            note(axes, f"{count(len(order) - len(kept))} more, none above {np.ceil(bound):.0f} %")
+            remarks.append(f"{count(len(order) - len(kept))} more, none above {np.ceil(bound):.0f} %")
+        note(axes, "; ".join(remarks))
         headline(axes, title)
         save(figure_of(axes), target)
     return axes

@@ -64,7 +64,8 @@ def slices(
     objective : str, optional
         Which objective; needed where there are several.
     model : Surrogate, optional
-        From `blackbox.algorithms.bayesian.explain.fit_surrogate`; fitted here by default.
+        From `blackbox.algorithms.bayesian.explain.fit_surrogate`; by default one is fitted here, to at most 400
+        evaluations (the best half of them, and others evenly by rank), which is stated.
     title : str, optional
     ax : matplotlib Axes or a sequence of them, optional
         As many as there are parameters; a new figure by default.
@@ -87,7 +88,7 @@ def slices(
     run = History.of(history)
     column = _surrogate.pick_objective(run, objective, "slices")
     chosen = chosen_columns(run.space, parameters)
-    model = _surrogate.fit(run, column, "slices") if model is None else model
+    given, model = model, _surrogate.fit(run, column, "slices") if model is None else model
     columns = _most_important(run, column, model) if chosen is None else chosen
     row = run.best_row(run.objectives[column].name)
     at = model.best if row is None else run.x[row]
@@ -99,7 +100,7 @@ def slices(
         for panel, curve, c in zip(panels, curves, columns, strict=True):
             _draw_panel(panel, run, column, c, curve, at, row, shades, limits, log)
         if figure is not None:
-            _dress(figure, panels, run, column, title, row)
+            _dress(figure, run, column, title, row, "" if given is not None else _surrogate.data_text(run))
         save(figure_of(panels[0]), target)
     return panels
 
@@ -294,12 +295,12 @@ def _draw_data(ax: Axes, run: History, column: int, c: int, shade: Array) -> Non
         )
 
 
-def _dress(figure: Any, panels: list[Axes], run: History, column: int, title: str | None, row: int | None) -> None:
+def _dress(figure: Any, run: History, column: int, title: str | None, row: int | None, learned: str) -> None:
     """Name the objective once, and explain the marks above the panels."""
     figure.supylabel(direction(run.objectives[column]), fontsize=9.0, color=INK)
     blue = COLOURS[0]
     keys: list[Any] = [
-        Line2D([], [], color=blue, label="surrogate's median"),
+        Line2D([], [], color=blue, label=f"surrogate's median {learned}".strip()),
         Patch(facecolor=(*_rgb(blue), 0.2), linewidth=0, label="central 95 %"),
         Line2D([], [], color=INK, marker="o", markersize=3.5, linewidth=0, label="evaluations, darker if near"),
     ]
