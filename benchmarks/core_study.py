@@ -13,14 +13,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from table import Row
 
 import blackbox as bb
 from blackbox.algorithms import Sobol
 from blackbox.study import Study
-
-if TYPE_CHECKING:
-    from core import Row
 
 DIM = 6
 N_TOLD = 300  # candidates, by one process
@@ -158,8 +157,6 @@ def run_overhead(path: str) -> float:
 
 def run() -> Iterator[Row]:
     """Yield the rows of the table."""
-    from core import Row
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         peers = {"Optuna SQLite": "o.db", "Optuna journal": "o.journal"}

@@ -18,7 +18,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from blackbox._main_guard import check_main_guard
@@ -107,10 +107,11 @@ class _Tasks(Executor):
                 thread.join()
 
     def _cancel_queue(self) -> None:
-        while not self._queue.empty():
-            task = self._queue.get()
-            if task is not None:
-                task[0].cancel()
+        with suppress(Empty):  # a worker may take the last task between two looks
+            while True:
+                task = self._queue.get_nowait()
+                if task is not None:
+                    task[0].cancel()
 
 
 class Inline(Executor):
