@@ -26,7 +26,7 @@ from blackbox._worker import read_tail, work
 from blackbox.errors import SettingError, StudyError
 from blackbox.evaluation import Failure
 
-__all__ = ["DaemonThreads", "ProcessWorkers", "WorkerError"]
+__all__ = ["DaemonThreads", "Inline", "ProcessWorkers", "WorkerError"]
 
 T = TypeVar("T")
 _pools: weakref.WeakSet[ProcessWorkers] = weakref.WeakSet()
@@ -112,6 +112,16 @@ class _Tasks(Executor):
                 task = self._queue.get_nowait()
                 if task is not None:
                     task[0].cancel()
+
+
+class Inline(Executor):
+    """Calls at once, in the caller's thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return the finished future of a call; Ctrl-C passes through."""
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
 
 
 class DaemonThreads(_Tasks):
