@@ -1,0 +1,387 @@
+"""The dynamics: an ensemble of particles for each of B independent runs, moved and taught as one tensor program.
+
+`start` draws the first positions, `learn` takes the values of the positions in `Ensemble.x`, `propose` moves. All
+three are pure, apart from the generator: they return new ensembles, and never evaluate anything.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from blackbox.algorithms.consensus._domain import Cube, move
+from blackbox.algorithms.consensus._noise import (
+    apply_subset_and_jumps,
+    covariance_noise,
+    diffusion,
+    ensemble_difference,
+    pick_rows,
+    spread_factor,
+)
+from blackbox.algorithms.consensus._options import Alpha
+from blackbox.algorithms.consensus._settings import Domain, Settings
+from blackbox.algorithms.consensus._weights import (
+    alpha_for_share,
+    consensus_point,
+    consensus_weights,
+    polarised_consensus,
+    scheduled_share,
+    spread_of,
+)
+
+__all__ = ["Ensemble", "alpha_of", "learn", "merit", "projecting", "propose", "start"]
+
+_CUBE = Cube()
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """N particles in the unit cube for each of B runs.
+
+    Parameters
+    ----------
+    x : Tensor, shape (B, n, d)
+        The points to evaluate: of all N particles, or of those in `rows`.
+    at : Tensor, shape (B, N, d)
+        Where the particles are, where that is not `y` (memory that is not greedy); otherwise (B, 0, d).
+    y : Tensor, shape (B, N, d)
+        The points that the consensus is made of: the best ones visited, or (without memory) the last ones.
+    f : Tensor, shape (B, N)
+        Their values; inf where failed or not evaluated.
+    v : Tensor, shape (B, N)
+        Their constraint violation, 0 where feasible; (B, 0) without constraints.
+    rows : Tensor, shape (B, n), int64
+        Which particles `x` belongs to; (B, 0) for all.
+    best_x, best_f, best_v : Tensor, shapes (B, d), (B,), (B,)
+        The best point told, feasible ones first.
+    alpha, weight : Tensor, shape (B,)
+        Of the "multiply" schedule; of the penalty.
+    ceiling : Tensor, shape (B,)
+        The largest alpha of the schedule.
+    stale : Tensor, shape (B,), int64
+        Steps since the best point changed.
+    order : Tensor, shape (B, N) or (B, 0), int64
+        The permutation that mini-batches are cut from.
+    cursor : int
+        Where the next block starts.
+    moments : Tensor, shape (2, B, N, d) or (2, 0, 0, 0)
+        Of Adam.
+    variance : float
+        Of the ensemble after the last step (for an adaptive size).
+    step : int
+        How many times values were told.
+    """
+
+    x: Tensor
+    at: Tensor
+    y: Tensor
+    f: Tensor
+    v: Tensor
+    rows: Tensor
+    best_x: Tensor
+    best_f: Tensor
+    best_v: Tensor
+    alpha: Tensor
+    weight: Tensor
+    ceiling: Tensor
+    stale: Tensor
+    order: Tensor
+    cursor: int
+    moments: Tensor
+    variance: float
+    step: int
+
+
+def start(
+    settings: Settings,
+    x: Tensor,
+    *,
+    constrained: bool = False,
+    cube: Cube = _CUBE,
+) -> Ensemble:
+    """Return the ensemble whose first points are x (B, N, d), in the unit cube; they are moved into the domain."""
+    runs, n, d = x.shape
+    if settings.domain.kind != "box":
+        x = move(x, torch.zeros_like(x), projecting(settings.domain), cube)
+    whole = torch.zeros((runs, 0), dtype=torch.int64, device=x.device)
+    apart = settings.memory is not None and not settings.memory.greedy
+    high = x.new_full((runs,), math.inf)
+    return Ensemble(
+        x=x,
+        at=x if apart else x[:, :0],
+        y=x,
+        f=x.new_full((runs, n), math.inf),
+        v=x.new_full((runs, n), math.inf) if constrained else x.new_zeros((runs, 0)),
+        rows=whole,
+        best_x=x[:, 0].clone(),
+        best_f=high,
+        best_v=high if constrained else x.new_zeros(runs),
+        alpha=x.new_zeros(runs),
+        weight=x.new_full((runs,), settings.penalty.weight),
+        ceiling=high,
+        stale=whole.new_zeros(runs),
+        order=whole,
+        cursor=0,
+        moments=x.new_zeros((2, *x.shape)) if settings.adam else x.new_zeros((2, 0, 0, 0)),
+        variance=math.nan,
+        step=0,
+    )
+
+
+def projecting(domain: Domain) -> Domain:
+    """Return the domain with a projection in place of a mirror map, for points that are drawn rather than moved."""
+    return replace(domain, method="project")
+
+
+# ---- learning --------------------------------------------------------------------------------------------------------
+
+
+def merit(f: Tensor, v: Tensor, ensemble: Ensemble) -> Tensor:
+    """Return f, or f plus the adaptive penalty of the violations v, for values shaped like `ensemble.f`."""
+    if v.shape[-1] == 0:
+        return f
+    slope = _quartile_range(ensemble.f) / _quartile_range(torch.where(ensemble.v > 0, ensemble.v, math.inf))
+    return f + torch.where(v > 0, (ensemble.weight * slope)[:, None] * v, 0.0)
+
+
+def _quartile_range(f: Tensor) -> Tensor:
+    """Return the interquartile range of the finite values of f (B, N), or half their range; 1 where that is 0."""
+    known = torch.where(torch.isfinite(f), f, math.nan)
+    low, high = torch.nanquantile(known, known.new_tensor([0.25, 0.75]), dim=-1)
+    width = high - low
+    return torch.where(torch.isfinite(width) & (width > 0), width, 1.0)
+
+
+def learn(settings: Settings, ensemble: Ensemble, x: Tensor, f: Tensor, v: Tensor | None = None) -> Ensemble:
+    """Return the ensemble that knows the values f (B, n) and violations v (B, n) at x (B, n, d).
+
+    `x` is usually `ensemble.x`, but may be what was evaluated in its place. Values that are NaN or infinite are
+    failed evaluations: they weigh nothing, and replace nothing that is finite.
+    """
+    f = torch.where(torch.isfinite(f), f, math.inf)
+    v = f[:, :0] if v is None else torch.where(torch.isfinite(f), v, math.inf)
+    e = _update_best(ensemble, x, f, v)
+    rows, all_rows = e.rows, e.rows.shape[1] == 0
+    old_f = e.f if all_rows else e.f.gather(1, rows)
+    if settings.memory is None:
+        y, at = x, e.at
+    else:
+        old_v = e.v if all_rows or not v.shape[1] else e.v.gather(1, rows)
+        old_y = e.y if all_rows else pick_rows(e.y, rows)
+        better = merit(f, v, e) <= merit(old_f, old_v, e)
+        at = e.at if settings.memory.greedy else x
+        y = torch.where(better[..., None], x, old_y)
+        f = torch.where(better, f, old_f)
+        v = torch.where(better, v, old_v) if v.shape[1] else v
+    if not all_rows:
+        index = rows[..., None].expand(-1, -1, x.shape[-1])
+        y = e.y.scatter(1, index, y)
+        at = at if at.shape[1] == 0 else e.at.scatter(1, index, at)
+        f = e.f.scatter(1, rows, f)
+        v = e.v.scatter(1, rows, v) if v.shape[1] else v
+    e = replace(e, y=y, at=at, f=f, v=v, step=e.step + 1)
+    if v.shape[1]:
+        e = replace(e, weight=_next_weight(settings, e))
+    if settings.alpha.schedule == "multiply":
+        e = _grow_alpha(settings.alpha, e)
+    return e
+
+
+def _update_best(e: Ensemble, x: Tensor, f: Tensor, v: Tensor) -> Ensemble:
+    if v.shape[1]:  # the least violated first, then the least value
+        worst = torch.where(v == v.amin(1, keepdim=True), f, math.inf)
+        new_f, row = worst.min(1)
+        new_v = v.amin(1)
+        better = (new_v < e.best_v) | ((new_v == e.best_v) & (new_f < e.best_f))
+    else:
+        new_f, row = f.min(1)
+        new_v = e.best_v
+        better = new_f < e.best_f
+    new_x = pick_rows(x, row[:, None])[:, 0]
+    return replace(
+        e,
+        best_x=torch.where(better[:, None], new_x, e.best_x),
+        best_f=torch.where(better, new_f, e.best_f),
+        best_v=torch.where(better, new_v, e.best_v),
+        stale=torch.where(better, 0, e.stale + 1),
+    )
+
+
+def _next_weight(settings: Settings, e: Ensemble) -> Tensor:
+    penalty = settings.penalty
+    leader = merit(e.f, e.v, e).argmin(1, keepdim=True)
+    outside = e.v.gather(1, leader)[:, 0] > 0
+    weight = torch.where(outside, e.weight * penalty.factor, e.weight / penalty.factor**0.25)
+    return weight.clamp(penalty.weight, penalty.largest)
+
+
+def _grow_alpha(schedule: Alpha, e: Ensemble) -> Ensemble:
+    if e.step > 1:
+        return replace(e, alpha=torch.minimum(e.alpha * schedule.factor, e.ceiling))
+    unit = spread_of(merit(e.f, e.v, e)) if schedule.relative else torch.ones_like(e.alpha)
+    return replace(e, alpha=schedule.start / unit, ceiling=schedule.largest / unit)
+
+
+# ---- moving ----------------------------------------------------------------------------------------------------------
+
+
+def propose(
+    settings: Settings, ensemble: Ensemble, generator: torch.Generator, *, cube: Cube = _CUBE
+) -> Ensemble:
+    """Return the ensemble with new points to evaluate.
+
+    Notes
+    -----
+    A particle moves from its base (its best point, or where it is) by -lambda dt (base - c) plus noise, in a random
+    subset of its coordinates; some jump instead. Where no value is finite there is no drift.
+    """
+    e = ensemble
+    scope = settings.batch.scope if settings.batch else None
+    if scope in ("full", "partial"):
+        e = _next_block(settings, e, generator)
+    partial = scope == "partial"
+    base = e.y if e.at.shape[1] == 0 else e.at
+    own = pick_rows(base, e.rows) if partial else base
+    gap, w, source = _gap_to_consensus(settings, e, own, generator)
+    if settings.hopping is not None:
+        noise = torch.randn(own.shape, dtype=own.dtype, device=own.device, generator=generator)
+        step, base = noise.mul_(settings.hopping.radius), own - gap
+        return replace(e, x=move(base, step, settings.domain, cube))
+    drift = gap
+    if settings.adam is not None:
+        drift, moments = _adam(settings, e, gap, partial)
+        e = replace(e, moments=moments)
+    step = _noise(settings, e, own, gap, w, source, generator, partial)
+    step = step.sub_(drift, alpha=settings.drift * settings.dt)
+    if settings.memory is not None and not settings.memory.greedy:
+        step = _pull_to_memory(settings, e, own, step, generator, partial)
+    step = apply_subset_and_jumps(step, settings.subset, settings.jumps, generator)
+    x = move(own, step, settings.domain, cube)
+    return replace(e, x=x, rows=e.rows if partial else e.rows[:, :0])
+
+
+def alpha_of(settings: Settings, f: Tensor, e: Ensemble) -> Tensor:
+    """Return the alpha of this step for merits f (B, n), shape (B,); infinite for "hard"."""
+    if settings.hopping is not None:
+        return torch.full_like(e.alpha, settings.hopping.learning_rate / settings.hopping.radius**2)
+    if settings.alpha.schedule == "hard":
+        return torch.full_like(e.alpha, math.inf)
+    if settings.alpha.schedule == "multiply":
+        return e.alpha
+    return alpha_for_share(f, scheduled_share(settings.alpha, max(e.step - 1, 0), f.shape[-1]))
+
+
+def _gap_to_consensus(
+    settings: Settings, e: Ensemble, own: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Return own - c, the weights of a common consensus if there is one, and the points they are of."""
+    f = merit(e.f, e.v, e)
+    batch = settings.batch
+    if settings.polarised is not None:
+        c = polarised_consensus(e.y, f, alpha_of(settings, f, e), settings.polarised)
+        return own - c, None, e.y
+    if batch is not None and batch.scope == "own":
+        return own - _own_consensus(settings, e, f, own, batch.size, generator), None, e.y
+    source = e.y
+    if batch is not None:
+        f, source = f.gather(1, e.rows), pick_rows(e.y, e.rows)
+    if settings.alpha.schedule == "hard" and settings.hopping is None:
+        value, row = f.min(1, keepdim=True)
+        c, known = pick_rows(source, row), torch.isfinite(value)
+        w = torch.zeros_like(f).scatter_(1, row, 1.0) if settings.noise.kind == "covariance" else None
+    else:
+        w = consensus_weights(f, alpha_of(settings, f, e))
+        c, known = consensus_point(source, w)[:, None], torch.isfinite(f).any(1, keepdim=True)
+    return torch.where(known[..., None], own - c, 0.0), w, source
+
+
+def _own_consensus(
+    settings: Settings, e: Ensemble, f: Tensor, own: Tensor, size: int, generator: torch.Generator
+) -> Tensor:
+    """Return the consensus of a random batch for each particle, shape (B, N, d)."""
+    runs, n = f.shape
+    drawn = torch.randint(n, (runs, n * size), generator=generator, device=f.device)
+    values = f.gather(1, drawn).reshape(runs, n, size)
+    if settings.alpha.schedule == "hard":
+        least, place = values.min(-1, keepdim=True)
+        row = drawn.reshape(runs, n, size).gather(-1, place)[..., 0]
+        itself = torch.arange(n, device=f.device)
+        return pick_rows(e.y, torch.where(torch.isfinite(least[..., 0]), row, itself))
+    alpha = alpha_of(settings, f, e)[:, None].expand(runs, n)
+    w = consensus_weights(values, alpha)
+    c = consensus_point(pick_rows(e.y, drawn).reshape(runs, n, size, -1), w)
+    return torch.where(torch.isfinite(values).any(-1)[..., None], c, own)
+
+
+def _noise(
+    settings: Settings,
+    e: Ensemble,
+    own: Tensor,
+    gap: Tensor,
+    w: Tensor | None,
+    source: Tensor,
+    generator: torch.Generator,
+    partial: bool,
+) -> Tensor:
+    """Return the noise of one step at full strength, a new tensor shaped like `own`."""
+    options = settings.noise
+    runs, n, _ = own.shape
+    cooled = options.sigma / math.log(max(e.step - 1, 0) + math.e) if options.cooling != "none" else options.sigma
+    if options.kind == "difference":
+        noise = ensemble_difference(e.y, n, generator, e.rows if partial else None)
+        if options.spread == 0:
+            return noise.mul_(cooled)
+        return noise.mul_(spread_factor((runs, n), options.spread, own, generator).mul_(cooled))
+    if options.kind == "covariance":
+        f = merit(e.f, e.v, e)
+        w = consensus_weights(f, alpha_of(settings, f, e)) if w is None else w
+        source = e.y if w.shape[1] == e.y.shape[1] else source
+        noise = covariance_noise(source - consensus_point(source, w)[:, None], w, n, generator)
+    else:
+        xi = torch.randn(own.shape, dtype=own.dtype, device=own.device, generator=generator)
+        noise = xi if options.kind == "constant" else diffusion(gap, xi, options.kind, options.truncation)
+    return noise.mul_(cooled * math.sqrt(settings.dt))
+
+
+def _adam(settings: Settings, e: Ensemble, gap: Tensor, partial: bool) -> tuple[Tensor, Tensor]:
+    options = settings.adam
+    assert options is not None
+    old = torch.stack([pick_rows(m, e.rows) for m in e.moments]) if partial else e.moments
+    mean = old[0] * options.first + gap * (1 - options.first)
+    square = old[1] * options.second + gap * gap * (1 - options.second)
+    k = e.step
+    drift = (mean / (1 - options.first**k)) / ((square / (1 - options.second**k)).sqrt() + options.epsilon)
+    moments = torch.stack([mean, square])
+    if partial:
+        index = e.rows[..., None].expand(-1, -1, gap.shape[-1])
+        moments = e.moments.scatter(2, index.expand(2, -1, -1, -1), moments)
+    return drift, moments
+
+
+def _pull_to_memory(
+    settings: Settings, e: Ensemble, own: Tensor, step: Tensor, generator: torch.Generator, partial: bool
+) -> Tensor:
+    """Add the second move of a memory that is not greedy (Grassi and Pareschi 2021; Riedl 2023)."""
+    memory = settings.memory
+    assert memory is not None
+    away = own - (pick_rows(e.y, e.rows) if partial else e.y)
+    step = step.sub_(away, alpha=memory.rate * settings.dt)
+    if memory.sigma > 0:
+        xi = torch.randn(own.shape, dtype=own.dtype, device=own.device, generator=generator)
+        step = step.addcmul_(away, xi, value=memory.sigma * math.sqrt(settings.dt))
+    return step
+
+
+def _next_block(settings: Settings, e: Ensemble, generator: torch.Generator) -> Ensemble:
+    """Return the ensemble whose `rows` are the next block of the permutation, drawn anew where it is used up."""
+    assert settings.batch is not None
+    runs, n = e.f.shape
+    size = min(settings.batch.size, n)
+    order, cursor = e.order, e.cursor
+    if order.shape[1] != n or cursor + size > n:
+        order = torch.rand((runs, n), generator=generator, device=e.f.device).argsort(1)
+        cursor = 0
+    return replace(e, rows=order[:, cursor : cursor + size], order=order, cursor=cursor + size)
