@@ -9,10 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox.algorithms.consensus import ConsensusBased as ConsensusBased
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
 _HOMES = {
+    "ConsensusBased": "consensus",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
 }

@@ -15,18 +15,19 @@ _EDGE = 1e-9
 
 
 def reflect(u: Tensor) -> Tensor:
-    """Reflect points at the faces of the unit cube, in place, and clip what is more than one cube away."""
-    return u.abs_().sub_(1).abs_().neg_().add_(1).clamp_(0, 1)
+    """Reflect points at the faces of the unit cube, and clip what is more than one cube away."""
+    return torch.lerp(u, u.clamp(0, 1), 2.0).clamp_(0, 1)
 
 
 def project_ball(x: Tensor, radius: float) -> Tensor:
     """Return the nearest points of the ball |x| <= radius to x (..., d)."""
-    return x * (radius / x.norm(dim=-1, keepdim=True).clamp_min(radius))
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x.mul(radius / length.clamp_min(radius))
 
 
 def project_sphere(x: Tensor, radius: float) -> Tensor:
     """Return the nearest points of the sphere |x| = radius to x (..., d); the first pole for the centre."""
-    length = x.norm(dim=-1, keepdim=True)
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     pole = torch.zeros_like(x)
     pole[..., 0] = radius
     return torch.where(length > 0, x * (radius / torch.where(length > 0, length, 1.0)), pole)
@@ -129,6 +130,6 @@ def _mirror(x: Tensor, step: Tensor, domain: Domain) -> Tensor:
         return r * torch.softmax(dual, -1)
     center = _center(domain, x)
     z = (x - center) / r
-    z = z * ((1 - _EDGE) / z.norm(dim=-1, keepdim=True).clamp_min(1 - _EDGE))
+    z = z * ((1 - _EDGE) / torch.linalg.vector_norm(z, dim=-1, keepdim=True).clamp_min(1 - _EDGE))
     dual = z / (1 - z.square().sum(-1, keepdim=True)).sqrt() + step / r
-    return center + r * dual / (1 + dual.square().sum(-1, keepdim=True)).sqrt()
+    return torch.addcdiv(center, dual, (1 + dual.square().sum(-1, keepdim=True)).sqrt(), value=r)

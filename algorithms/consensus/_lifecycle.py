@@ -90,8 +90,8 @@ def insert(e: Ensemble, x: Tensor, f: Tensor, v: Tensor | None) -> Ensemble:
     f = torch.where(torch.isfinite(f), f, math.inf)
     v = f[:, :0] if v is None else torch.where(torch.isfinite(f), v, math.inf)
     count = min(f.shape[1], e.f.shape[1])
-    best = merit(f, v, e).argsort(1, stable=True)[:, :count]
-    worst = merit(e.f, e.v, e).argsort(1, descending=True, stable=True)[:, :count]
+    best = merit(f, v, e).argsort(dim=1, stable=True)[:, :count]
+    worst = merit(e.f, e.v, e).argsort(dim=1, descending=True, stable=True)[:, :count]
     x, f = pick_rows(x, best), f.gather(1, best)
     v = v.gather(1, best) if v.shape[1] else v
     old_v = e.v.gather(1, worst) if v.shape[1] else v
@@ -101,9 +101,7 @@ def insert(e: Ensemble, x: Tensor, f: Tensor, v: Tensor | None) -> Ensemble:
     return replace(
         e,
         y=e.y.scatter(1, index, new),
-        at=e.at.scatter(1, index, torch.where(better[..., None], x, pick_rows(e.at, worst)))
-        if e.at.shape[1]
-        else e.at,
+        at=e.at.scatter(1, index, torch.where(better[..., None], x, pick_rows(e.at, worst))) if e.at.shape[1] else e.at,
         f=e.f.scatter(1, worst, torch.where(better, f, e.f.gather(1, worst))),
         v=e.v.scatter(1, worst, torch.where(better, v, old_v)) if v.shape[1] else e.v,
     )

@@ -1,23 +1,18 @@
-"""Random moves: the diffusion terms, coordinate subsets and jumps. All draws come from the generator that is given."""
+"""Random moves: the diffusion terms. All draws come from the generator that is given."""
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from blackbox.algorithms.consensus._options import Jumps, Subset
-
 __all__ = [
-    "apply_subset_and_jumps",
     "covariance_noise",
     "diffusion",
     "ensemble_difference",
     "pick_rows",
-    "random_others",
-    "spread_factor",
+    "random_below",
 ]
 
 
@@ -40,11 +35,11 @@ def diffusion(
     if kind == "constant":
         return xi
     if truncation is None:
-        return gap * xi if kind == "component" else gap.norm(dim=-1, keepdim=True) * xi
-    length = gap.norm(dim=-1, keepdim=True)
+        return gap.mul(xi) if kind == "component" else torch.linalg.vector_norm(gap, dim=-1, keepdim=True).mul(xi)
+    length = torch.linalg.vector_norm(gap, dim=-1, keepdim=True)
     if kind == "isotropic":
-        return length.clamp_max(truncation) * xi
-    return gap * (truncation / length.clamp_min(truncation)) * xi
+        return length.clamp_max(truncation).mul(xi)
+    return gap.mul(xi).mul_(length.clamp_min(truncation).reciprocal_().mul_(truncation))
 
 
 def covariance_noise(gap: Tensor, w: Tensor, n: int, generator: torch.Generator) -> Tensor:
@@ -80,58 +75,20 @@ def pick_rows(x: Tensor, rows: Tensor) -> Tensor:
     return x.reshape(runs * n, d).index_select(0, rows.reshape(-1)).reshape(runs, -1, d)
 
 
-def random_others(runs: int, n: int, generator: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return for each particle i one other p != i, and one q != p, shapes (runs, n); i itself where n is 1."""
-    here = torch.arange(n, device=device).expand(runs, n)
-    if n == 1:
-        return here, here
-    steps = torch.randint(1, n, (2, runs, n), generator=generator, device=device)
-    first = (here + steps[0]) % n
-    return first, (first + steps[1]) % n
+def ensemble_difference(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Return x[first] - x[second] for points x (B, N, d) and rows (B, n), shape (B, n, d).
 
-
-def ensemble_difference(x: Tensor, n: int, generator: torch.Generator, rows: Tensor | None = None) -> Tensor:
-    """Return for each of n particles the difference of two random ones of x (B, m, d), shape (B, n, d).
-
-    Its covariance is about twice that of the ensemble. `rows` (B, n) tells which particles of x they are.
+    For random rows its covariance is about twice that of the ensemble.
     """
-    first, second = random_others(x.shape[0], x.shape[1], generator, x.device)
-    if rows is not None and rows.shape[1] != x.shape[1]:
-        first, second = first.gather(1, rows), second.gather(1, rows)
-    return pick_rows(x, first[:, :n]).sub_(pick_rows(x, second[:, :n]))
+    return pick_rows(x, first).sub_(pick_rows(x, second))
 
 
-def spread_factor(shape: tuple[int, int], spread: float, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Return log-normal factors exp(spread * normal), shape (*shape, 1)."""
-    normal = torch.randn((*shape, 1), dtype=like.dtype, device=like.device, generator=generator)
-    return normal.mul_(spread).exp_()
+def random_below(threshold: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Return events of probability threshold / 2**16 + 1/2 (B, n, 1), int16, shape (B, n, d), bool.
 
-
-def apply_subset_and_jumps(
-    step: Tensor, subset: Subset | None, jumps: Jumps | None, generator: torch.Generator
-) -> Tensor:
-    """Write to `step` (B, n, d): zero outside random subsets of coordinates; in some rows, one jump instead.
-
-    Every row keeps at least one coordinate. Returns `step`.
+    Four coordinates share one draw of 64 bits.
     """
-    runs, n, d = step.shape
-    if subset is None and (jumps is None or jumps.probability == 0):
-        return step
-    device = step.device
-    u = torch.rand((5, runs, n, 1), generator=generator, device=device)
-    one = (u[0] * d).long().clamp_(max=d - 1)
-    chosen = step.gather(-1, one)
-    probability = torch.exp((u[1] ** subset.exponent - 1) * math.log(d)) if subset else torch.ones_like(u[1])
-    if jumps is not None:
-        leaps = u[2] < jumps.probability
-        width = math.log(jumps.largest / jumps.smallest)
-        normal = torch.randn(one.shape, dtype=step.dtype, device=device, generator=generator)
-        jump = normal * (torch.exp(u[3] * width) * jumps.smallest).to(step.dtype)
-        chosen = torch.where(leaps, jump, chosen)
-        probability = torch.where(leaps, 0.0, probability)
-    if subset is None:
-        step.mul_(probability)  # zero or one
-    else:
-        still = torch.rand(step.shape, generator=generator, device=device) >= probability
-        step.masked_fill_(still, 0.0)
-    return step.scatter_(-1, one, chosen)
+    count = shape.numel()
+    bits = torch.empty((count + 3) // 4, dtype=torch.int64, device=threshold.device)
+    bits.random_(-(2**63), None, generator=generator)
+    return bits.view(torch.int16)[:count].view(shape) < threshold

@@ -11,7 +11,7 @@ from torch import Tensor
 from blackbox.algorithms.consensus._domain import Cube
 from blackbox.algorithms.consensus._lifecycle import restart, shrink
 from blackbox.algorithms.consensus._settings import Settings
-from blackbox.algorithms.consensus._step import Ensemble, learn, propose, start
+from blackbox.algorithms.consensus._step import Ensemble, best_of, learn, propose, start
 
 __all__ = ["Runs", "minimize_many", "next_points"]
 
@@ -108,5 +108,6 @@ def minimize_many(
         ensemble = learn(settings, ensemble, ensemble.x, values)
         size = ensemble.f.shape[1] if ensemble.rows.shape[1] == 0 else ensemble.rows.shape[1]
         if used + size > evaluations:
-            return Runs(cube.to_box(ensemble.best_x), ensemble.best_f, used, ensemble)
+            best, value, _ = best_of(ensemble)
+            return Runs(cube.to_box(best), value, used, ensemble)
         ensemble = next_points(settings, ensemble, generator, cube=cube)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from blackbox.algorithms.consensus._options import (
@@ -101,19 +101,19 @@ class Settings:
 
     drift: float = 1.0
     dt: float = 1.0
-    noise: Noise = Noise(kind="difference", sigma=0.5, spread=0.5)
-    alpha: Alpha = Alpha(schedule="hard")
-    batch: MiniBatch | None = MiniBatch()
-    memory: Memory | None = Memory()
-    subset: Subset | None = Subset()
-    jumps: Jumps | None = Jumps()
+    noise: Noise = field(default_factory=lambda: Noise(kind="difference", sigma=0.5, spread=0.5))
+    alpha: Alpha = field(default_factory=lambda: Alpha(schedule="hard"))
+    batch: MiniBatch | None = field(default_factory=MiniBatch)
+    memory: Memory | None = field(default_factory=Memory)
+    subset: Subset | None = field(default_factory=Subset)
+    jumps: Jumps | None = field(default_factory=Jumps)
     polarised: Polarised | None = None
     hopping: Hopping | None = None
     adam: Adam | None = None
     size: AdaptiveSize | None = None
     restarts: Restarts | None = None
-    domain: Domain = Domain()
-    penalty: Penalty = Penalty()
+    domain: Domain = field(default_factory=Domain)
+    penalty: Penalty = field(default_factory=Penalty)
 
     def __post_init__(self) -> None:
         positive("drift", self.drift)

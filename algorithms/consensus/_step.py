@@ -13,14 +13,8 @@ import torch
 from torch import Tensor
 
 from blackbox.algorithms.consensus._domain import Cube, move
-from blackbox.algorithms.consensus._noise import (
-    apply_subset_and_jumps,
-    covariance_noise,
-    diffusion,
-    ensemble_difference,
-    pick_rows,
-    spread_factor,
-)
+from blackbox.algorithms.consensus._draws import Draws, apply_subset_and_jumps, draw_ahead
+from blackbox.algorithms.consensus._noise import covariance_noise, diffusion, ensemble_difference, pick_rows
 from blackbox.algorithms.consensus._options import Alpha
 from blackbox.algorithms.consensus._settings import Domain, Settings
 from blackbox.algorithms.consensus._weights import (
@@ -32,7 +26,7 @@ from blackbox.algorithms.consensus._weights import (
     spread_of,
 )
 
-__all__ = ["Ensemble", "alpha_of", "learn", "merit", "projecting", "propose", "start"]
+__all__ = ["Ensemble", "alpha_of", "best_of", "learn", "merit", "projecting", "propose", "start"]
 
 _CUBE = Cube()
 
@@ -56,7 +50,7 @@ class Ensemble:
     rows : Tensor, shape (B, n), int64
         Which particles `x` belongs to; (B, 0) for all.
     best_x, best_f, best_v : Tensor, shapes (B, d), (B,), (B,)
-        The best point told, feasible ones first.
+        The best point told, as far as it may be in no particle's memory; see `best_of`.
     alpha, weight : Tensor, shape (B,)
         Of the "multiply" schedule; of the penalty.
     ceiling : Tensor, shape (B,)
@@ -71,6 +65,10 @@ class Ensemble:
         Of Adam.
     variance : float
         Of the ensemble after the last step (for an adaptive size).
+    draws : Draws
+        Random numbers of this step and some to come.
+    drawn : int
+        How many of these were used.
     step : int
         How many times values were told.
     """
@@ -92,6 +90,8 @@ class Ensemble:
     cursor: int
     moments: Tensor
     variance: float
+    draws: Draws
+    drawn: int
     step: int
 
 
@@ -103,7 +103,7 @@ def start(
     cube: Cube = _CUBE,
 ) -> Ensemble:
     """Return the ensemble whose first points are x (B, N, d), in the unit cube; they are moved into the domain."""
-    runs, n, d = x.shape
+    runs, n = x.shape[:2]
     if settings.domain.kind != "box":
         x = move(x, torch.zeros_like(x), projecting(settings.domain), cube)
     whole = torch.zeros((runs, 0), dtype=torch.int64, device=x.device)
@@ -127,6 +127,8 @@ def start(
         cursor=0,
         moments=x.new_zeros((2, *x.shape)) if settings.adam else x.new_zeros((2, 0, 0, 0)),
         variance=math.nan,
+        draws=Draws.none(x),
+        drawn=0,
         step=0,
     )
 
@@ -161,19 +163,20 @@ def learn(settings: Settings, ensemble: Ensemble, x: Tensor, f: Tensor, v: Tenso
     `x` is usually `ensemble.x`, but may be what was evaluated in its place. Values that are NaN or infinite are
     failed evaluations: they weigh nothing, and replace nothing that is finite.
     """
-    f = torch.where(torch.isfinite(f), f, math.inf)
+    f = f.nan_to_num(math.inf, math.inf, math.inf)
     v = f[:, :0] if v is None else torch.where(torch.isfinite(f), v, math.inf)
-    e = _update_best(ensemble, x, f, v)
+    e = ensemble
+    best = _next_best(e, x, f, v) if _must_track(settings, e) else (e.best_x, e.best_f, e.best_v, e.stale)
     rows, all_rows = e.rows, e.rows.shape[1] == 0
-    old_f = e.f if all_rows else e.f.gather(1, rows)
-    if settings.memory is None:
-        y, at = x, e.at
-    else:
-        old_v = e.v if all_rows or not v.shape[1] else e.v.gather(1, rows)
-        old_y = e.y if all_rows else pick_rows(e.y, rows)
-        better = merit(f, v, e) <= merit(old_f, old_v, e)
+    y, at = x, e.at
+    if settings.memory is not None:
         at = e.at if settings.memory.greedy else x
-        y = torch.where(better[..., None], x, old_y)
+        old_y, old_f, old_v = e.y, e.f, e.v
+        if not all_rows:
+            old_y, old_f = pick_rows(e.y, rows), e.f.gather(1, rows)
+            old_v = e.v.gather(1, rows) if e.v.shape[1] else e.v
+        better = merit(f, v, e) <= merit(old_f, old_v, e)
+        y = torch.lerp(old_y, x, better.to(x.dtype)[..., None])  # exact at 0 and 1, and faster than `where`
         f = torch.where(better, f, old_f)
         v = torch.where(better, v, old_v) if v.shape[1] else v
     if not all_rows:
@@ -182,7 +185,7 @@ def learn(settings: Settings, ensemble: Ensemble, x: Tensor, f: Tensor, v: Tenso
         at = at if at.shape[1] == 0 else e.at.scatter(1, index, at)
         f = e.f.scatter(1, rows, f)
         v = e.v.scatter(1, rows, v) if v.shape[1] else v
-    e = replace(e, y=y, at=at, f=f, v=v, step=e.step + 1)
+    e = replace(e, y=y, at=at, f=f, v=v, best_x=best[0], best_f=best[1], best_v=best[2], stale=best[3], step=e.step + 1)
     if v.shape[1]:
         e = replace(e, weight=_next_weight(settings, e))
     if settings.alpha.schedule == "multiply":
@@ -190,24 +193,30 @@ def learn(settings: Settings, ensemble: Ensemble, x: Tensor, f: Tensor, v: Tenso
     return e
 
 
-def _update_best(e: Ensemble, x: Tensor, f: Tensor, v: Tensor) -> Ensemble:
+def _must_track(settings: Settings, e: Ensemble) -> bool:
+    """Return whether the best point may be in no particle's memory."""
+    keeps = settings.memory is not None and settings.size is None and settings.restarts is None
+    return not keeps or e.v.shape[1] > 0
+
+
+def best_of(e: Ensemble) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the best point told, its value and its violation for each run: (B, d), (B,), (B,), feasible first."""
+    return _next_best(e, e.y, e.f, e.v)[:3]
+
+
+def _next_best(e: Ensemble, x: Tensor, f: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the best point, its value and violation, and the steps since it changed."""
     if v.shape[1]:  # the least violated first, then the least value
-        worst = torch.where(v == v.amin(1, keepdim=True), f, math.inf)
-        new_f, row = worst.min(1)
+        new_f, row = torch.where(v == v.amin(1, keepdim=True), f, math.inf).min(1)
         new_v = v.amin(1)
         better = (new_v < e.best_v) | ((new_v == e.best_v) & (new_f < e.best_f))
+        best_v = torch.where(better, new_v, e.best_v)
     else:
         new_f, row = f.min(1)
-        new_v = e.best_v
         better = new_f < e.best_f
-    new_x = pick_rows(x, row[:, None])[:, 0]
-    return replace(
-        e,
-        best_x=torch.where(better[:, None], new_x, e.best_x),
-        best_f=torch.where(better, new_f, e.best_f),
-        best_v=torch.where(better, new_v, e.best_v),
-        stale=torch.where(better, 0, e.stale + 1),
-    )
+        best_v = e.best_v
+    best_x = torch.where(better[:, None], pick_rows(x, row[:, None])[:, 0], e.best_x)
+    return best_x, torch.where(better, new_f, e.best_f), best_v, (e.stale + 1).masked_fill_(better, 0)
 
 
 def _next_weight(settings: Settings, e: Ensemble) -> Tensor:
@@ -228,9 +237,7 @@ def _grow_alpha(schedule: Alpha, e: Ensemble) -> Ensemble:
 # ---- moving ----------------------------------------------------------------------------------------------------------
 
 
-def propose(
-    settings: Settings, ensemble: Ensemble, generator: torch.Generator, *, cube: Cube = _CUBE
-) -> Ensemble:
+def propose(settings: Settings, ensemble: Ensemble, generator: torch.Generator, *, cube: Cube = _CUBE) -> Ensemble:
     """Return the ensemble with new points to evaluate.
 
     Notes
@@ -245,7 +252,11 @@ def propose(
     partial = scope == "partial"
     base = e.y if e.at.shape[1] == 0 else e.at
     own = pick_rows(base, e.rows) if partial else base
-    gap, w, source = _gap_to_consensus(settings, e, own, generator)
+    pool, drawn = e.draws, e.drawn
+    if not pool.fits(drawn, own.shape[0], own.shape[1]):
+        pool, drawn = draw_ahead(settings, own.shape[0], own.shape[1], e.f.shape[1], own, generator), 0
+    draws = pool.at(drawn)
+    gap, w, source = _gap_to_consensus(settings, e, own, draws.rows)
     if settings.hopping is not None:
         noise = torch.randn(own.shape, dtype=own.dtype, device=own.device, generator=generator)
         step, base = noise.mul_(settings.hopping.radius), own - gap
@@ -254,13 +265,13 @@ def propose(
     if settings.adam is not None:
         drift, moments = _adam(settings, e, gap, partial)
         e = replace(e, moments=moments)
-    step = _noise(settings, e, own, gap, w, source, generator, partial)
+    step = _noise(settings, e, own, gap, w, source, draws, generator)
     step = step.sub_(drift, alpha=settings.drift * settings.dt)
     if settings.memory is not None and not settings.memory.greedy:
         step = _pull_to_memory(settings, e, own, step, generator, partial)
-    step = apply_subset_and_jumps(step, settings.subset, settings.jumps, generator)
+    step = apply_subset_and_jumps(settings, step, draws, generator)
     x = move(own, step, settings.domain, cube)
-    return replace(e, x=x, rows=e.rows if partial else e.rows[:, :0])
+    return replace(e, x=x, rows=e.rows if partial else e.rows[:, :0], draws=pool, drawn=drawn + 1)
 
 
 def alpha_of(settings: Settings, f: Tensor, e: Ensemble) -> Tensor:
@@ -275,7 +286,7 @@ def alpha_of(settings: Settings, f: Tensor, e: Ensemble) -> Tensor:
 
 
 def _gap_to_consensus(
-    settings: Settings, e: Ensemble, own: Tensor, generator: torch.Generator
+    settings: Settings, e: Ensemble, own: Tensor, rows: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """Return own - c, the weights of a common consensus if there is one, and the points they are of."""
     f = merit(e.f, e.v, e)
@@ -284,7 +295,7 @@ def _gap_to_consensus(
         c = polarised_consensus(e.y, f, alpha_of(settings, f, e), settings.polarised)
         return own - c, None, e.y
     if batch is not None and batch.scope == "own":
-        return own - _own_consensus(settings, e, f, own, batch.size, generator), None, e.y
+        return own - _own_consensus(settings, e, f, own, rows[: batch.size]), None, e.y
     source = e.y
     if batch is not None:
         f, source = f.gather(1, e.rows), pick_rows(e.y, e.rows)
@@ -298,22 +309,21 @@ def _gap_to_consensus(
     return torch.where(known[..., None], own - c, 0.0), w, source
 
 
-def _own_consensus(
-    settings: Settings, e: Ensemble, f: Tensor, own: Tensor, size: int, generator: torch.Generator
-) -> Tensor:
-    """Return the consensus of a random batch for each particle, shape (B, N, d)."""
-    runs, n = f.shape
-    drawn = torch.randint(n, (runs, n * size), generator=generator, device=f.device)
-    values = f.gather(1, drawn).reshape(runs, n, size)
+def _own_consensus(settings: Settings, e: Ensemble, f: Tensor, own: Tensor, rows: Tensor) -> Tensor:
+    """Return the consensus of the batch `rows` (size, B, N) of each particle, shape (B, N, d)."""
+    values = [f.gather(1, row) for row in rows]
     if settings.alpha.schedule == "hard":
-        least, place = values.min(-1, keepdim=True)
-        row = drawn.reshape(runs, n, size).gather(-1, place)[..., 0]
-        itself = torch.arange(n, device=f.device)
-        return pick_rows(e.y, torch.where(torch.isfinite(least[..., 0]), row, itself))
-    alpha = alpha_of(settings, f, e)[:, None].expand(runs, n)
-    w = consensus_weights(values, alpha)
-    c = consensus_point(pick_rows(e.y, drawn).reshape(runs, n, size, -1), w)
-    return torch.where(torch.isfinite(values).any(-1)[..., None], c, own)
+        least, best = values[0], rows[0]
+        for value, row in zip(values[1:], rows[1:], strict=True):
+            best = torch.where(value < least, row, best)
+            least = torch.minimum(value, least)
+        itself = torch.arange(f.shape[1], device=f.device)
+        return pick_rows(e.y, torch.where(least < math.inf, best, itself))
+    told = torch.stack(values, -1)
+    w = consensus_weights(told, alpha_of(settings, f, e)[:, None].expand_as(f))
+    points = torch.stack([pick_rows(e.y, row) for row in rows], -2)
+    known = torch.isfinite(told).any(-1)[..., None]
+    return torch.where(known, consensus_point(points, w), own)
 
 
 def _noise(
@@ -323,27 +333,24 @@ def _noise(
     gap: Tensor,
     w: Tensor | None,
     source: Tensor,
+    draws: Draws,
     generator: torch.Generator,
-    partial: bool,
 ) -> Tensor:
     """Return the noise of one step at full strength, a new tensor shaped like `own`."""
     options = settings.noise
-    runs, n, _ = own.shape
-    cooled = options.sigma / math.log(max(e.step - 1, 0) + math.e) if options.cooling != "none" else options.sigma
+    cooling = math.log(max(e.step - 1, 0) + math.e) if options.cooling == "logarithmic" else 1.0
     if options.kind == "difference":
-        noise = ensemble_difference(e.y, n, generator, e.rows if partial else None)
-        if options.spread == 0:
-            return noise.mul_(cooled)
-        return noise.mul_(spread_factor((runs, n), options.spread, own, generator).mul_(cooled))
+        noise = ensemble_difference(e.y, draws.rows[-2], draws.rows[-1])
+        return noise.mul_(draws.factors if cooling == 1 else draws.factors / cooling)
     if options.kind == "covariance":
         f = merit(e.f, e.v, e)
         w = consensus_weights(f, alpha_of(settings, f, e)) if w is None else w
         source = e.y if w.shape[1] == e.y.shape[1] else source
-        noise = covariance_noise(source - consensus_point(source, w)[:, None], w, n, generator)
+        noise = covariance_noise(source - consensus_point(source, w)[:, None], w, own.shape[1], generator)
     else:
         xi = torch.randn(own.shape, dtype=own.dtype, device=own.device, generator=generator)
         noise = xi if options.kind == "constant" else diffusion(gap, xi, options.kind, options.truncation)
-    return noise.mul_(cooled * math.sqrt(settings.dt))
+    return noise.mul_(options.sigma / cooling * math.sqrt(settings.dt))
 
 
 def _adam(settings: Settings, e: Ensemble, gap: Tensor, partial: bool) -> tuple[Tensor, Tensor]:

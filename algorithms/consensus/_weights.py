@@ -186,7 +186,7 @@ def cluster_minima(x: Tensor, f: Tensor, radius: float) -> tuple[Tensor, Tensor]
     while len(f):
         points.append(x[0])
         values.append(f[0])
-        far = (x - x[0]).norm(dim=-1) > radius
+        far = torch.linalg.vector_norm(x - x[0], dim=-1) > radius
         x, f = x[far], f[far]
     if not points:
         return x, f

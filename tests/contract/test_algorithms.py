@@ -9,11 +9,12 @@ import pytest
 
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import RandomSearch, Sobol
+from blackbox.algorithms import ConsensusBased, RandomSearch, Sobol
 from blackbox.testing import ALGORITHM_CHECKS
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
+    ConsensusBased(particles=6),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
