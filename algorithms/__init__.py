@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blackbox.algorithms.consensus import ConsensusBased as ConsensusBased
+    from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
 _HOMES = {
     "ConsensusBased": "consensus",
+    "GradientEstimation": "gradient_estimation",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
 }

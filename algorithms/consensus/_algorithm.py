@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
+from blackbox.algorithms.consensus._alignment import told_places
 from blackbox.algorithms.consensus._diagnostics import diagnose, warn_unstable
 from blackbox.algorithms.consensus._domain import Cube
 from blackbox.algorithms.consensus._lifecycle import insert
@@ -193,8 +194,7 @@ def _align(e: Ensemble, x: Tensor, f: Tensor, v: Tensor | None) -> tuple[Tensor,
     n = e.x.shape[1]
     if x.shape[1] == n:
         return x, f, v
-    place = torch.cdist(x, e.x).argmin(-1)  # the nearest candidate; exact unless values were fixed
-    index = place[..., None].expand_as(x)
+    place = told_places(x[0], e.x[0])[None]
     filled = torch.full((1, n), torch.nan, dtype=f.dtype, device=f.device)
     violation = None if v is None else filled.scatter(1, place, v)
-    return e.x.scatter(1, index, x), filled.scatter(1, place, f), violation
+    return e.x.scatter(1, place[..., None].expand_as(x), x), filled.scatter(1, place, f), violation

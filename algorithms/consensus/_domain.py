@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from blackbox.algorithms.consensus._settings import Domain
 
-__all__ = ["Cube", "move", "project_ball", "project_hyperplane", "project_simplex", "project_sphere", "reflect"]
+__all__ = [
+    "Cube",
+    "enter",
+    "move",
+    "project_ball",
+    "project_hyperplane",
+    "project_simplex",
+    "project_sphere",
+    "reflect",
+]
 
-_EDGE = 1e-9
+_EDGE = 1e-6  # how near to its boundary a mirror map is still used
 
 
 def reflect(u: Tensor) -> Tensor:
@@ -106,6 +115,20 @@ def move(base: Tensor, step: Tensor, domain: Domain, cube: Cube) -> Tensor:
     for _ in range(10):
         x = cube.to_box(cube.from_box(_project(x, domain)))
     return cube.from_box(_project(x, domain))
+
+
+def enter(x: Tensor, domain: Domain, cube: Cube) -> Tensor:
+    """Return drawn points x (..., d) of the unit cube, moved into the domain by projection.
+
+    For a mirror map they are then moved a tenth of the way to the centre: at the boundary it would hold them.
+    """
+    if domain.kind == "box":
+        return x
+    x = move(x, torch.zeros_like(x), replace(domain, method="project"), cube)
+    if domain.method != "mirror":
+        return x
+    middle = _center(domain, x) if domain.kind == "ball" else x.new_full((x.shape[-1],), domain.radius / x.shape[-1])
+    return torch.lerp(x, cube.from_box(middle), 0.1)
 
 
 def _center(domain: Domain, x: Tensor) -> Tensor:

@@ -55,6 +55,12 @@ class Draws:
         rows = empty.long()
         return cls(rows, empty, rows, rows.to(torch.int16), rows.bool(), empty)
 
+    @staticmethod
+    def needed(settings: Settings) -> bool:
+        """Return whether these settings use any."""
+        own = settings.batch is not None and settings.batch.scope == "own"
+        return own or settings.noise.kind == "difference" or settings.subset is not None or settings.jumps is not None
+
     def fits(self, step: int, runs: int, n: int) -> bool:
         """Return whether there are draws for step number `step` of this pool, of this size."""
         return step < len(self.rows) and self.rows.shape[2:] == (runs, n)

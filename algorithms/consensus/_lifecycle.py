@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from blackbox.algorithms.consensus._domain import Cube, move
+from blackbox.algorithms.consensus._domain import Cube, enter, move
 from blackbox.algorithms.consensus._noise import pick_rows
 from blackbox.algorithms.consensus._options import AdaptiveSize, Restarts
 from blackbox.algorithms.consensus._settings import Settings
-from blackbox.algorithms.consensus._step import Ensemble, merit, projecting
+from blackbox.algorithms.consensus._step import Ensemble, merit
 
 __all__ = ["ensemble_variance", "insert", "restart", "shrink"]
 
@@ -59,11 +59,10 @@ def restart(settings: Settings, options: Restarts, e: Ensemble, generator: torch
     shape, like = e.y.shape, e.y
     if options.scale is None:
         fresh = torch.rand(shape, dtype=like.dtype, device=like.device, generator=generator)
-        step = torch.zeros_like(fresh)
+        fresh = enter(fresh, settings.domain, cube)
     else:
-        fresh = e.y if e.at.shape[1] == 0 else e.at
         step = torch.randn(shape, dtype=like.dtype, device=like.device, generator=generator).mul_(options.scale)
-    fresh = move(fresh, step, projecting(settings.domain), cube)
+        fresh = move(e.y if e.at.shape[1] == 0 else e.at, step, settings.domain, cube)
     here = stuck[:, None, None]
     return replace(
         e,

@@ -35,11 +35,16 @@ def diffusion(
     if kind == "constant":
         return xi
     if truncation is None:
-        return gap.mul(xi) if kind == "component" else torch.linalg.vector_norm(gap, dim=-1, keepdim=True).mul(xi)
-    length = torch.linalg.vector_norm(gap, dim=-1, keepdim=True)
+        return gap.mul(xi) if kind == "component" else _length(gap).mul(xi)
+    length = _length(gap)
     if kind == "isotropic":
         return length.clamp_max(truncation).mul(xi)
     return gap.mul(xi).mul_(length.clamp_min(truncation).reciprocal_().mul_(truncation))
+
+
+def _length(gap: Tensor) -> Tensor:
+    length: Tensor = torch.linalg.vector_norm(gap, dim=-1, keepdim=True)
+    return length
 
 
 def covariance_noise(gap: Tensor, w: Tensor, n: int, generator: torch.Generator) -> Tensor:
@@ -91,4 +96,5 @@ def random_below(threshold: Tensor, shape: torch.Size, generator: torch.Generato
     count = shape.numel()
     bits = torch.empty((count + 3) // 4, dtype=torch.int64, device=threshold.device)
     bits.random_(-(2**63), None, generator=generator)
-    return bits.view(torch.int16)[:count].view(shape) < threshold
+    events: Tensor = bits.view(torch.int16)[:count].view(shape) < threshold
+    return events

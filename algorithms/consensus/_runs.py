@@ -80,7 +80,7 @@ def minimize_many(
     particles : int
         N.
     settings : Settings, optional
-    start_lower, start_upper : Tensor, shape (d,), optional
+    start_lower, start_upper : Tensor, shape (d,) or (B, 1, d), optional
         The part of the box in which particles start.
     watch : function of (x, values, n_evaluations), optional
         Called after each evaluation with the points and values of this step.

@@ -121,6 +121,7 @@ class Settings:
         partial = self.batch is not None and self.batch.scope == "partial"
         require(not (partial and self.size), "size", self.size, "None with partial mini-batches")
         require(not (partial and self.hopping), "hopping", self.hopping, "None with partial mini-batches")
+        require(not (self.hopping and self.memory), "memory", self.memory, "None with hopping")
         if self.polarised is not None:
             require(self.batch is None, "batch", self.batch, "None with a polarised consensus")
             require(self.hopping is None, "hopping", self.hopping, "None with a polarised consensus")
@@ -140,3 +141,28 @@ class Settings:
         growing = Alpha(schedule="multiply") if alpha is None else alpha
         noise = Noise(kind="component", sigma=sigma)
         return cls(dt=dt, noise=noise, alpha=growing, batch=None, memory=None, subset=None, jumps=None)
+
+    @classmethod
+    def several_minima(cls, *, kappa: float = 0.1) -> Settings:
+        """Return a polarised dynamics that keeps several minima apart; use a hundred particles or more.
+
+        Parameters
+        ----------
+        kappa : float
+            The reach of a particle's consensus, in units of the cube: below the distance of two minima.
+        """
+        return cls(
+            dt=0.2,
+            noise=Noise(kind="component", sigma=1.0),
+            alpha=Alpha(schedule="multiply", start=10.0),
+            batch=None,
+            subset=None,
+            jumps=None,
+            polarised=Polarised(kappa=kappa),
+        )
+
+    @classmethod
+    def hops(cls, *, learning_rate: float, radius: float) -> Settings:
+        """Return consensus hopping: steps close to -learning_rate * gradient, of f smoothed over `radius`."""
+        hopping = Hopping(learning_rate=learning_rate, radius=radius)
+        return cls(batch=None, memory=None, subset=None, jumps=None, hopping=hopping)

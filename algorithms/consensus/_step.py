@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from blackbox.algorithms.consensus._domain import Cube, move
+from blackbox.algorithms.consensus._domain import Cube, enter, move
 from blackbox.algorithms.consensus._draws import Draws, apply_subset_and_jumps, draw_ahead
 from blackbox.algorithms.consensus._noise import covariance_noise, diffusion, ensemble_difference, pick_rows
 from blackbox.algorithms.consensus._options import Alpha
-from blackbox.algorithms.consensus._settings import Domain, Settings
+from blackbox.algorithms.consensus._settings import Settings
 from blackbox.algorithms.consensus._weights import (
     alpha_for_share,
     consensus_point,
@@ -26,7 +26,7 @@ from blackbox.algorithms.consensus._weights import (
     spread_of,
 )
 
-__all__ = ["Ensemble", "alpha_of", "best_of", "learn", "merit", "projecting", "propose", "start"]
+__all__ = ["Ensemble", "alpha_of", "best_of", "learn", "merit", "propose", "start"]
 
 _CUBE = Cube()
 
@@ -104,8 +104,7 @@ def start(
 ) -> Ensemble:
     """Return the ensemble whose first points are x (B, N, d), in the unit cube; they are moved into the domain."""
     runs, n = x.shape[:2]
-    if settings.domain.kind != "box":
-        x = move(x, torch.zeros_like(x), projecting(settings.domain), cube)
+    x = enter(x, settings.domain, cube)
     whole = torch.zeros((runs, 0), dtype=torch.int64, device=x.device)
     apart = settings.memory is not None and not settings.memory.greedy
     high = x.new_full((runs,), math.inf)
@@ -133,11 +132,6 @@ def start(
     )
 
 
-def projecting(domain: Domain) -> Domain:
-    """Return the domain with a projection in place of a mirror map, for points that are drawn rather than moved."""
-    return replace(domain, method="project")
-
-
 # ---- learning --------------------------------------------------------------------------------------------------------
 
 
@@ -163,7 +157,7 @@ def learn(settings: Settings, ensemble: Ensemble, x: Tensor, f: Tensor, v: Tenso
     `x` is usually `ensemble.x`, but may be what was evaluated in its place. Values that are NaN or infinite are
     failed evaluations: they weigh nothing, and replace nothing that is finite.
     """
-    f = f.nan_to_num(math.inf, math.inf, math.inf)
+    f = f.to(ensemble.f.dtype).nan_to_num(math.inf, math.inf, math.inf)
     v = f[:, :0] if v is None else torch.where(torch.isfinite(f), v, math.inf)
     e = ensemble
     best = _next_best(e, x, f, v) if _must_track(settings, e) else (e.best_x, e.best_f, e.best_v, e.stale)
@@ -253,9 +247,12 @@ def propose(settings: Settings, ensemble: Ensemble, generator: torch.Generator, 
     base = e.y if e.at.shape[1] == 0 else e.at
     own = pick_rows(base, e.rows) if partial else base
     pool, drawn = e.draws, e.drawn
-    if not pool.fits(drawn, own.shape[0], own.shape[1]):
-        pool, drawn = draw_ahead(settings, own.shape[0], own.shape[1], e.f.shape[1], own, generator), 0
-    draws = pool.at(drawn)
+    if Draws.needed(settings) and settings.hopping is None:
+        if not pool.fits(drawn, own.shape[0], own.shape[1]):
+            pool, drawn = draw_ahead(settings, own.shape[0], own.shape[1], e.f.shape[1], own, generator), 0
+        draws, drawn = pool.at(drawn), drawn + 1
+    else:
+        draws = pool
     gap, w, source = _gap_to_consensus(settings, e, own, draws.rows)
     if settings.hopping is not None:
         noise = torch.randn(own.shape, dtype=own.dtype, device=own.device, generator=generator)
@@ -271,7 +268,7 @@ def propose(settings: Settings, ensemble: Ensemble, generator: torch.Generator, 
         step = _pull_to_memory(settings, e, own, step, generator, partial)
     step = apply_subset_and_jumps(settings, step, draws, generator)
     x = move(own, step, settings.domain, cube)
-    return replace(e, x=x, rows=e.rows if partial else e.rows[:, :0], draws=pool, drawn=drawn + 1)
+    return replace(e, x=x, rows=e.rows if partial else e.rows[:, :0], draws=pool, drawn=drawn)
 
 
 def alpha_of(settings: Settings, f: Tensor, e: Ensemble) -> Tensor:

@@ -98,7 +98,8 @@ def alpha_for_share(f: Tensor, share: float) -> Tensor:
         too_small = effective_sample_size(w) >= target  # alpha can still grow
         low = low + too_small.sum(-1) * (width / 8)
         width = width / 8
-    return torch.where(largest > 0, torch.exp(low + width / 2) / scale, 0.0)
+    alpha = (torch.exp(low + width / 2) / scale).clamp_max(torch.finfo(f.dtype).max)
+    return torch.where(largest > 0, alpha, 0.0)
 
 
 def scheduled_share(schedule: Alpha, step: int, n: int) -> float:
