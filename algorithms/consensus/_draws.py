@@ -18,7 +18,7 @@ from blackbox.algorithms.consensus._settings import Settings
 __all__ = ["Draws", "apply_subset_and_jumps", "draw_ahead"]
 
 _MOST_STEPS = 16
-_MOST_PARTICLES = 2**16  # particles times runs times steps in one draw
+_MOST_PARTICLES = 2**13  # particles times runs times steps in one draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +82,28 @@ def draw_ahead(settings: Settings, runs: int, n: int, many: int, like: Tensor, g
     ahead = max(1, min(_MOST_STEPS, _MOST_PARTICLES // (runs * n)))
     shape, d = (ahead, runs, n, 1), like.shape[-1]
     batch = settings.batch.size if settings.batch is not None and settings.batch.scope == "own" else 0
-    u = torch.rand((5 + batch, *shape), dtype=torch.float32, device=like.device, generator=generator)
+    u = torch.rand((ahead, 5 + batch, *shape[1:]), dtype=torch.float32, device=like.device, generator=generator)
     normals = torch.randn((2, *shape), dtype=like.dtype, device=like.device, generator=generator)
     # 24 random bits times a whole number, rounded down: never the number itself.
-    rows = u[: batch + 2, ..., 0].mul(many).long()
+    rows = u[:, : batch + 2, ..., 0].mul(many).long()
     if many > 1:
-        rows[-1] = (rows[-2] + 1 + u[batch + 1, ..., 0].mul(many - 1).long()).remainder_(many)
-    coordinate = u[-3].mul(d).long()
+        other = rows[:, -2] + u[:, batch + 1, ..., 0].mul(many - 1).long().add_(1)
+        rows[:, -1] = other.sub_((other >= many).long(), alpha=many)
+    coordinate = u[:, -3].mul(d).long()
     jumps, subset = settings.jumps, settings.subset
     chance = jumps.probability if jumps is not None else 0.0
-    leaps = u[-2] < chance
+    leaps = u[:, -2] < chance
     amount = normals[1]
     if jumps is not None and chance > 0:  # given that it is below the chance, u / chance is uniform again
         width = math.log(jumps.largest / jumps.smallest)
-        amount.mul_(u[-2].mul_(width / chance).exp_().mul_(jumps.smallest))
+        amount.mul_(u[:, -2].mul(width / chance).exp_().mul_(jumps.smallest))
     threshold = leaps.new_zeros((ahead, runs, n, 0), dtype=torch.int16)
     if subset is not None:
-        moves = u[-1].pow_(subset.exponent).sub_(1).mul_(math.log(d)).exp_()
-        scaled = moves.masked_fill_(leaps, 0.0).mul_(65536).sub_(32768)
-        threshold = scaled.clamp_(-32768, 32767).to(torch.int16)
+        moves = u[:, -1].log().mul_(subset.exponent).exp_().sub_(1).mul_(math.log(d)).exp_()
+        scaled = moves.mul_(65536).sub_(32768).clamp_(max=32767).to(torch.int16)
+        threshold = torch.where(leaps, scaled.new_full((), -32768), scaled)
     factors = normals[0].mul_(settings.noise.spread).exp_().mul_(settings.noise.sigma)
-    return Draws(rows.transpose(0, 1).contiguous(), factors, coordinate, threshold, leaps, amount)
+    return Draws(rows, factors, coordinate, threshold, leaps, amount)
 
 
 def apply_subset_and_jumps(settings: Settings, step: Tensor, draws: Draws, generator: torch.Generator) -> Tensor:

@@ -308,17 +308,18 @@ def _gap_to_consensus(
 
 def _own_consensus(settings: Settings, e: Ensemble, f: Tensor, own: Tensor, rows: Tensor) -> Tensor:
     """Return the consensus of the batch `rows` (size, B, N) of each particle, shape (B, N, d)."""
-    values = [f.gather(1, row) for row in rows]
+    members = rows.unbind(0)
+    values = [f.gather(1, row) for row in members]
     if settings.alpha.schedule == "hard":
-        least, best = values[0], rows[0]
-        for value, row in zip(values[1:], rows[1:], strict=True):
+        least, best = values[0], members[0]
+        for value, row in zip(values[1:], members[1:], strict=True):
             best = torch.where(value < least, row, best)
             least = torch.minimum(value, least)
         itself = torch.arange(f.shape[1], device=f.device)
         return pick_rows(e.y, torch.where(least < math.inf, best, itself))
     told = torch.stack(values, -1)
     w = consensus_weights(told, alpha_of(settings, f, e)[:, None].expand_as(f))
-    points = torch.stack([pick_rows(e.y, row) for row in rows], -2)
+    points = torch.stack([pick_rows(e.y, row) for row in members], -2)
     known = torch.isfinite(told).any(-1)[..., None]
     return torch.where(known, consensus_point(points, w), own)
 

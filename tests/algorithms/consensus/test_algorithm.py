@@ -183,7 +183,7 @@ def test_points_keep_to_the_domain(domain: Domain, best: tuple[float, ...]) -> N
         target = target * 1.5 if not domain.center else torch.tensor([0.8, 0.8, 0.0], dtype=torch.float64)
     optimizer = bb.Optimizer(bb.Space.box([-2] * 3, [2] * 3), ConsensusBased(settings=Settings(domain=domain)), seed=0)
     drive(optimizer, lambda x: (x - target).square().sum(-1), 150)
-    assert (optimizer.result().x[0] - torch.tensor(best)).abs().max() < 0.02
+    assert (optimizer.result().x[0] - torch.tensor(best)).abs().max() < 0.03
 
 
 def test_the_simplex_is_searched_both_ways() -> None:
