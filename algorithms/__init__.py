@@ -9,12 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
+    from blackbox.algorithms.cma_es import CMAES as CMAES
     from blackbox.algorithms.consensus import ConsensusBased as ConsensusBased
     from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
 _HOMES = {
+    "BayesianOptimization": "bayesian",
+    "CMAES": "cma_es",
     "ConsensusBased": "consensus",
     "GradientEstimation": "gradient_estimation",
     "RandomSearch": "sampling",

@@ -54,7 +54,9 @@ class RandomSearch:
     @property
     def capabilities(self) -> Capabilities:
         """Everything."""
-        return Capabilities(objectives=(1, None), constraints=True, genomes=True, natural_batch=self.batch_size)
+        return Capabilities(
+            objectives=(1, None), constraints=True, genomes=True, natural_batch=self.batch_size, learns=False
+        )
 
     def init(self, spec: Spec, generator: torch.Generator) -> SamplingState:
         """Return the empty state."""
@@ -128,17 +130,24 @@ class Sobol:
     @property
     def capabilities(self) -> Capabilities:
         """Everything but genomes."""
-        return Capabilities(objectives=(1, None), constraints=True, natural_batch=self.batch_size, max_dim=_SOBOL_DIM)
+        return Capabilities(
+            objectives=(1, None),
+            constraints=True,
+            natural_batch=self.batch_size,
+            max_dim=_SOBOL_DIM,
+            learns=False,
+        )
 
     def init(self, spec: Spec, generator: torch.Generator) -> SobolState:
         """Scramble the direction numbers."""
         seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-        engine = torch.quasirandom.SobolEngine(spec.dim, scramble=self.scramble, seed=seed)
+        engine = torch.quasirandom.SobolEngine(spec.dim, scramble=self.scramble, seed=seed)  # type: ignore[no-untyped-call]
         return SobolState(engine.sobolstate.to(spec.device), engine.quasi.to(spec.device), 0)
 
     def ready(self, spec: Spec, state: SobolState, pending: int) -> int:
         """Return how many points of the sequence are left."""
-        return 2**_SOBOL_BITS - state.drawn
+        left: int = 2**_SOBOL_BITS - state.drawn
+        return left
 
     def ask(
         self, spec: Spec, state: SobolState, request: Request, generator: torch.Generator
@@ -191,4 +200,5 @@ def _table(directions: Tensor, level: int) -> Tensor:
 
 
 def _trailing_zeros(index: int) -> int:
-    return min((index & -index).bit_length() - 1, _SOBOL_BITS - 1)
+    zeros: int = (index & -index).bit_length() - 1
+    return min(zeros, _SOBOL_BITS - 1)

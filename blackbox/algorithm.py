@@ -56,6 +56,8 @@ class Capabilities:
         The names of further columns that `tell` accepts.
     max_dim : int or None
         The largest number of searched columns.
+    learns : bool
+        Whether `tell` changes the state at all; False saves samplers the work.
     own_result : bool
         Whether `result` answers with a `Front` (populations); False leaves the best or the Pareto set to the optimizer.
     single_precision : bool
@@ -75,6 +77,7 @@ class Capabilities:
     roles: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     max_dim: int | None = None
+    learns: bool = True
     own_result: bool = False
     single_precision: bool = True
 

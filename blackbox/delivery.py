@@ -43,16 +43,17 @@ def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen 
     outcomes = [piece.outcome for piece in pieces]
     flags = [torch.full((len(p.points),), p.external, dtype=torch.bool) for p in pieces]
     seen = Seen(
-        torch.cat([piece.id_tensor for piece in pieces]),
+        concatenate([piece.id_tensor for piece in pieces]),
         points,
-        torch.cat([o.values for o in outcomes]),
-        torch.cat([o.violations for o in outcomes]),
-        torch.cat([o.failed for o in outcomes]),
-        torch.cat(flags).to(outcomes[0].values.device),
+        concatenate([o.values for o in outcomes]),
+        concatenate([o.violations for o in outcomes]),
+        concatenate([o.failed for o in outcomes]),
+        concatenate(flags).to(outcomes[0].values.device),
         _merge_variance(outcomes, n_objectives),
         _merge_extras(outcomes),
     )
-    keep = _order(seen, reduction)
+    whole = len(pieces) == 1 and isinstance(pieces[0].ids, range)  # told as it was asked: sorted
+    keep = _order(seen, reduction, sorted_already=whole)
     if keep is not None:
         seen = _pick(seen, keep)
     if not len(seen):
@@ -61,9 +62,10 @@ def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen 
     return Seen(seen.ids, x, seen.values, seen.violations, seen.failed, seen.external, seen.variance, seen.extras)
 
 
-def _order(seen: Seen, reduction: Reduction) -> Tensor | None:
+def _order(seen: Seen, reduction: Reduction, *, sorted_already: bool) -> Tensor | None:
     """Return the rows to keep, by id; None to keep all as they stand."""
-    sorted_already = bool((seen.ids[1:] > seen.ids[:-1]).all()) if len(seen.ids) > 1 else True
+    if not sorted_already:
+        sorted_already = bool((seen.ids[1:] > seen.ids[:-1]).all())
     elsewhere = reduction.elsewhere(seen.x) if isinstance(seen.x, Tensor) else None
     if elsewhere is None and sorted_already:
         return None

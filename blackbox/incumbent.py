@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blackbox.candidates import Ids
 from blackbox.errors import StateError
 
 __all__ = ["Incumbent", "Rows", "non_dominated"]
@@ -19,13 +20,14 @@ _COMPACT_AT = 4096  # rows gathered before the Pareto set is computed anew
 class Rows:
     """Told rows: ids (n,), points (n, d), minimised values (n, m), violations (n, k)."""
 
-    ids: Tensor
+    ids: Ids
     x: Any
     values: Tensor
     violations: Tensor
 
     def __getitem__(self, index: Tensor) -> Rows:
-        return Rows(self.ids[index.cpu()], self.x[index], self.values[index], self.violations[index])
+        ids = torch.as_tensor(self.ids, dtype=torch.int64)
+        return Rows(ids[index.cpu()], self.x[index], self.values[index], self.violations[index])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -66,33 +68,25 @@ class Incumbent:
 
     def _add_single(self, rows: Rows, usable: Tensor) -> None:
         values = torch.where(usable, rows.values[:, 0], torch.inf)
-        lowest = values.min() if len(values) else torch.tensor(torch.inf)
-        value = float(lowest)
-        if value == float("inf"):
+        lowest = float(values.min())
+        best = self._best[0] if self._best else None
+        if lowest == float("inf") or (best is not None and lowest > float(best.values)):
             return
-        if self._best and value > float(self._best[0].values[0, 0]):
-            return
-        ties = (values == lowest).nonzero()[:, 0]
-        row = ties[rows.ids[ties.cpu()].argmin()].reshape(1) if len(ties) > 1 else ties
-        better = rows[row]
-        if self._best and value == float(self._best[0].values[0, 0]) and int(better.ids) > int(self._best[0].ids):
-            return
-        self._best = [_own(better)]
+        better = _first(rows, values == lowest)
+        if best is None or lowest < float(best.values) or int(better.ids[0]) < int(best.ids[0]):
+            self._best = [_own(better)]
 
     def _add_least(self, rows: Rows, total: Tensor) -> None:
-        lowest = float(total.min()) if len(total) else float("inf")
+        lowest = float(total.min())
         if lowest == float("inf") or lowest > self._least_total:
             return
-        ties = (total == lowest).nonzero()[:, 0]
-        row = ties[rows.ids[ties.cpu()].argmin()].reshape(1)
-        candidate = rows[row]
-        if lowest == self._least_total and self._least is not None and int(candidate.ids) > int(self._least.ids):
-            return
-        self._least, self._least_total = _own(candidate), lowest
+        nearest = _first(rows, total == lowest)
+        if self._least is None or lowest < self._least_total or int(nearest.ids[0]) < int(self._least.ids[0]):
+            self._least, self._least_total = _own(nearest), lowest
 
     def _compact(self) -> None:
         rows = _join(self._best)
-        rows = rows[rows.ids.argsort()]
+        rows = rows[torch.as_tensor(rows.ids).argsort()]
         self._best = [_own(rows[non_dominated(rows.values).nonzero()[:, 0]])]
         self._settled = len(self._best[0])
 
@@ -128,17 +122,26 @@ class Incumbent:
         return incumbent
 
 
+def _first(rows: Rows, marked: Tensor) -> Rows:
+    """Return the marked row with the smallest id."""
+    index = marked.nonzero()[:, 0]
+    if len(index) > 1:
+        ids = torch.as_tensor(rows.ids, dtype=torch.int64)
+        index = index[ids[index.cpu()].argmin()].reshape(1)
+    return rows[index]
+
+
 def _own(rows: Rows) -> Rows:
     """Return rows that keep no larger tensor alive."""
     x = rows.x.clone() if isinstance(rows.x, Tensor) else rows.x
-    return Rows(rows.ids.clone(), x, rows.values.clone(), rows.violations.clone())
+    return Rows(torch.as_tensor(rows.ids).clone(), x, rows.values.clone(), rows.violations.clone())
 
 
 def _join(parts: list[Rows]) -> Rows:
     from blackbox.ledger import concatenate
 
     return Rows(
-        torch.cat([p.ids for p in parts]),
+        torch.cat([torch.as_tensor(p.ids, dtype=torch.int64) for p in parts]),
         concatenate([p.x for p in parts]),
         torch.cat([p.values for p in parts]),
         torch.cat([p.violations for p in parts]),

@@ -193,9 +193,28 @@ class Optimizer:
         UnknownCandidateError, DuplicateTellError, AbandonedError
             If one is not pending.
         """
-        wanted = torch.as_tensor(list(ids) if not isinstance(ids, Tensor) else ids, dtype=torch.int64)
+        wanted: Ids = ids
+        if not (isinstance(ids, range) and ids.step == 1):
+            wanted = torch.as_tensor(list(ids) if not isinstance(ids, Tensor) else ids, dtype=torch.int64)
         points = self._ledger.points(self._ledger.locate(wanted))
         return self._batch(self._no_points() if points is None else points, wanted)
+
+    @property
+    def n_undelivered(self) -> int:
+        """How many tells the algorithm has not learned from yet; it does so before the next ask."""
+        return len(self._buffer)
+
+    def adopt(self, batch: Batch, x: Tensor) -> None:
+        """Put other points behind pending candidates: those that were really handed out, where a record knows better.
+
+        Parameters
+        ----------
+        batch : Batch
+            Pending candidates of this optimizer.
+        x : Tensor, shape (n, d)
+        """
+        with self._exclusive():
+            self._ledger.replace(self._ledger.locate(batch.ids), x)
 
     def _no_points(self) -> Any:
         if hasattr(self.space, "no_points"):
@@ -272,10 +291,9 @@ class Optimizer:
                 f"nothing to hand out until more of the {pending} pending candidates are told",
                 pending=pending,
             )
+        wanted = limit  # a generation is drawn whole, and handed out in pieces
         if self.capabilities.asynchronous:
             wanted = min(limit, n or self.capabilities.natural_batch)
-        else:
-            wanted = limit
         searched = None if codes is None else self._reduction.restrict(codes[None])[0].to(self.device, self.dtype)
         request = Request(wanted, gather=self._gather_pending, fixed=searched)
         self._kernel, candidates = self.algorithm.ask(self._spec, self._kernel, request, self._generator)
@@ -358,10 +376,8 @@ class Optimizer:
                 values = values.values
             unknown = sorted(set(extras or {}) - set(self.capabilities.extras))
             if unknown:
-                raise TellError(
-                    f"extras: {unknown[0]!r} is not among those that {type(self.algorithm).__name__} uses: {list(self.capabilities.extras)}",
-                    argument="extras",
-                )
+                used = f"{type(self.algorithm).__name__} uses {list(self.capabilities.extras)}"
+                raise TellError(f"extras: unknown column {unknown[0]!r}; {used}", argument="extras")
             outcome = parse_told(
                 values,
                 violations=violations,
@@ -396,9 +412,10 @@ class Optimizer:
         n_failed = int(outcome.failed.sum())
         self._n_failed += n_failed
         piece = Piece(ids, points, outcome, batch.origin == "external")
-        self._buffer.append(piece)
+        if self.capabilities.learns:
+            self._buffer.append(piece)
         if not self.capabilities.own_result and len(batch):
-            self._incumbent.add(Rows(piece.id_tensor, points, outcome.values, outcome.violations), outcome.failed)
+            self._incumbent.add(Rows(ids, points, outcome.values, outcome.violations), outcome.failed)
         return TellReport(ids, n_failed, self._n_told)
 
     def _external_points(self, batch: Batch) -> Any:

@@ -82,7 +82,7 @@ class Problem:
         """
         if isinstance(x, (list, tuple)) and x and isinstance(x[0], Mapping):
             x = self.space.encode(x)
-        x = torch.as_tensor(x)
+        x = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x, dtype=np.float64))
         if not x.is_floating_point():
             x = x.to(torch.float64)
         if x.dim() == 1:

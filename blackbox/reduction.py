@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +29,7 @@ class Reduction:
     ----------
     space : Space or None
         The searched part; None where nothing is left to search.
-    columns : list of int
+    columns : sequence of int
         The columns of `full` that `space` is made of, in order.
     """
 
@@ -39,7 +39,7 @@ class Reduction:
         self.is_identity = not constants
         if self.is_identity:
             self.space: Space | None = full
-            self.columns = list(range(full.dim))
+            self.columns: Sequence[int] = range(full.dim)
             return
         conditions = _conditions_by_child(full)
         resolved = {child: _resolve(child, conditions, constants) for child in conditions}

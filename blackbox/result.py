@@ -54,7 +54,8 @@ class Result:
 
     def __repr__(self) -> str:
         if len(self) == 1 and isinstance(self.x, Tensor) and self.x.shape[1] <= 20:
-            return f"Result(values={self.values[0].tolist()}, config={self.configs[0]}, n_evaluations={self.n_evaluations})"
+            best = f"values={self.values[0].tolist()}, config={self.configs[0]}"
+            return f"Result({best}, n_evaluations={self.n_evaluations})"
         return f"Result({len(self)} points, n_evaluations={self.n_evaluations})"
 
 

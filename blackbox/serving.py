@@ -6,13 +6,14 @@ from typing import Any
 
 from blackbox.algorithm import Algorithm, Capabilities
 from blackbox.errors import CapabilityError, SettingError
+from blackbox.roles import nominal
 from blackbox.space import Space
 
 __all__ = ["check_capabilities", "constants_of", "obstacle", "suitable"]
 
 
 def check_capabilities(algorithm: Algorithm[Any], space: Any, m: int, k: int) -> Capabilities:
-    """Return the algorithm's capabilities, or raise `CapabilityError` if it cannot serve m objectives and k constraints."""
+    """Return an algorithm's capabilities; raise `CapabilityError` unless it serves m objectives and k constraints."""
     if isinstance(algorithm, type) or not isinstance(algorithm, Algorithm):
         hint = f"; did you mean {algorithm.__name__}()?" if isinstance(algorithm, type) else ""
         raise SettingError(f"algorithm: expected an algorithm, got {algorithm!r}{hint}")
@@ -62,13 +63,13 @@ def _space_obstacle(capabilities: Capabilities, space: Space, searched: list[int
 
 
 def constants_of(space: Any, capabilities: Capabilities) -> dict[int, float]:
-    """Return the columns that are not searched, with their codes: fixed ones, and roles the algorithm does not search."""
+    """Return the codes of the columns that are not searched: fixed ones, and roles that the algorithm cannot use."""
     if not isinstance(space, Space):
         return {}
     constants = dict(space.fixed_columns)
     for column, role in space.role_columns.items():
         if role not in capabilities.roles:
-            constants.setdefault(column, space.nominal(column))
+            constants.setdefault(column, nominal(space, column))
     return constants
 
 

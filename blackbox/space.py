@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from blackbox._conditions import parse_conditions
+from blackbox._points import check_points, parse_points
 from blackbox._unit_cube import UnitMap
 from blackbox.candidates import Batch
 from blackbox.errors import SpaceError
-from blackbox.parameters import Categorical, Integer, Normal, Ordinal, Parameter, Real, level_key
+from blackbox.parameters import Categorical, Integer, Ordinal, Parameter, Real, level_key
+from blackbox.roles import check_roles
 from blackbox.space_json import parameter_from_json, parameter_to_json
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class Space:
         self.log = np.array([isinstance(p, (Real, Integer)) and p.log for p in columns], dtype=bool)
         self.conditions = parse_conditions(checked, self.code)
         for name, parameter in checked.items():
-            self._check_values_of_roles(name, parameter)
+            check_roles(name, parameter, self.code)
 
     @classmethod
     def box(cls, lower: Any, upper: Any, *, names: Sequence[str] | None = None) -> Space:
@@ -204,19 +206,6 @@ class Space:
             return {}
         roles = {column: parameter.role for column, parameter in enumerate(self._parameters.values())}
         return {column: role for column, role in roles.items() if role != "design"}
-
-    def nominal(self, column: int) -> float:
-        """Return the encoded value of a role column where results count: the target, or an environment's centre."""
-        name = self.names[column]
-        parameter = self.parameters[name]
-        if parameter.target is not None:
-            return self.code(name, parameter.target)
-        scenarios = parameter.environment
-        if isinstance(scenarios, Normal):
-            return float(np.clip(scenarios.mean, self.lower[column], self.upper[column]))
-        if isinstance(scenarios, str):
-            return float(self.from_unit(torch.full((1, self.dim), 0.5, dtype=torch.float64))[0, column])
-        return self.code(name, next(iter(scenarios)))
 
     # -- configurations and codes ----------------------------------------------------------------------------
 
@@ -378,44 +367,11 @@ class Space:
         SpaceError
             If a point is not in the space; the message names the parameter.
         """
-        if isinstance(points, Mapping):
-            points = [points]
-        if isinstance(points, (list, tuple)) and points and isinstance(points[0], Mapping):
-            return Batch(self, self.encode(points))
-        try:
-            x = torch.as_tensor(points)
-        except (TypeError, ValueError, RuntimeError):
-            raise SpaceError(
-                f"points: expected dictionaries or an array of shape (n, {self.dim}), got {_short(points)}"
-            ) from None
-        if x.dim() == 1 and x.shape[0] == self.dim:
-            x = x[None]
-        if x.is_complex() or x.dtype == torch.bool:
-            raise SpaceError(f"points: expected real numbers, got {x.dtype}")
-        x = x.detach().to(x.dtype if x.is_floating_point() else torch.float64, copy=True)
-        self.check(x)
-        return Batch(self, x)
+        return Batch(self, parse_points(self, points))
 
     def check(self, x: Tensor) -> None:
         """Raise `SpaceError`, naming the first parameter at fault, unless every row of x is in this space."""
-        x = self._as_rows(x)
-        low, high = self.bounds(x.dtype, x.device)
-        wrong = ~((x >= low) & (x <= high))
-        if self.kinds.any():
-            discrete = np.flatnonzero(self.kinds)
-            wrong[:, discrete] |= x[:, discrete] != x[:, discrete].round()
-        if self.conditions:
-            active = self.activity(x)
-            wrong = torch.where(active, wrong, ~torch.isnan(x))
-        if bool(wrong.any()):
-            row, column = (int(i) for i in wrong.nonzero()[0])
-            name = self.names[column]
-            whole = " an integer" if self.kinds[column] else " a value"
-            raise SpaceError(
-                f"{name}: expected{whole} in [{self.lower[column]:g}, {self.upper[column]:g}] where active, NaN where "
-                f"not, got {float(x[row, column])!r} in row {row}",
-                parameter=name,
-            )
+        check_points(self, self._as_rows(x))
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON tree from which `from_json` makes an equal space."""
@@ -452,37 +408,16 @@ class Space:
         return self.dim
 
     def __repr__(self) -> str:
-        return f"Space({self.dim} parameters: {_some(self.names[:6] if self._names else [f'x{c}' for c in range(min(self.dim, 6))])})"
+        shown = self._names or [f"x{column}" for column in range(min(self.dim, 9))]
+        return f"Space({self.dim} parameters: {_some(shown)})"
 
     def _as_rows(self, x: Tensor) -> Tensor:
         if x.dim() != 2 or x.shape[1] != self.dim:
             raise SpaceError(f"x: expected shape (n, {self.dim}), got {tuple(x.shape)}")
         return x
 
-    def _check_values_of_roles(self, name: str, parameter: Parameter) -> None:
-        """Raise unless fixed values, targets and scenarios are values of the parameter."""
-        if parameter.fixed is not None:
-            self.code(name, parameter.fixed)
-        if parameter.target is not None:
-            self.code(name, parameter.target)
-        scenarios = parameter.environment
-        if scenarios in (None, False, "uniform") or isinstance(scenarios, Normal):
-            return
-        if isinstance(scenarios, str) or not isinstance(scenarios, Sequence) or not scenarios:
-            raise SpaceError(
-                f'{name}: environment: expected "uniform", Normal(mean, std) or a sequence of values, got {scenarios!r}',
-                parameter=name,
-            )
-        for value in scenarios:
-            self.code(name, value)
-
 
 def _some(names: Iterable[Any]) -> str:
     """Return the first names as text, with an ellipsis where there are more."""
     listed = list(names)
     return ", ".join(repr(name) for name in listed[:8]) + (", ..." if len(listed) > 8 else "")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

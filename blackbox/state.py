@@ -2,6 +2,9 @@
 
 A tree is made of dict (string keys), list, str, int, float, bool, None, tensors, arrays and dataclasses. A file is one
 safetensors archive whose metadata carries the tree as JSON and a SHA-256 digest of each tensor.
+
+A field of a dataclass that is declared with `field(default=..., metadata=TRANSIENT)` is no part of the tree: it takes
+its default on loading. It is for caches that can be made again from the other fields.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ from torch import Tensor
 
 from blackbox.errors import StateError
 
-__all__ = ["from_tree", "load_file", "pack", "save_file", "to_tree", "unpack"]
+__all__ = ["TRANSIENT", "from_tree", "load_file", "pack", "save_file", "to_tree", "unpack"]
+
+TRANSIENT: Mapping[str, bool] = types.MappingProxyType({"transient": True})
 
 _FORMAT = 1
 _MAX_HEADER = 2**28  # bytes; a header beyond this is damaged or hostile
@@ -32,9 +37,11 @@ T = TypeVar("T")
 
 
 def to_tree(value: Any) -> Any:
-    """Return `value` with dataclasses as dictionaries and tuples as lists."""
+    """Return `value` with dataclasses as dictionaries and tuples as lists; `value.to_tree()` where it has one."""
+    if hasattr(value, "to_tree"):
+        return to_tree(value.to_tree())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_tree(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {name: to_tree(getattr(value, name)) for name in _saved_fields(value)}
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) and not key.startswith("$") for key in value):
             raise StateError(f"state: expected string keys, got {list(value)!r}")
@@ -48,20 +55,28 @@ def to_tree(value: Any) -> Any:
     raise StateError(f"state: a {type(value).__name__} cannot be saved: {value!r}")
 
 
+def _saved_fields(kind: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(kind) if not f.metadata.get("transient")]
+
+
 def from_tree(kind: Any, tree: Any) -> Any:
     """Return the value of type `kind` (a dataclass, or a type made of them) that `tree` describes.
+
+    A class with a classmethod `from_tree` is asked to do it itself.
 
     Raises
     ------
     StateError
         If the tree does not have the fields of a dataclass.
     """
+    if hasattr(kind, "from_tree"):
+        return kind.from_tree(tree)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return next((from_tree(k, tree) for k in arguments if _fits(k, tree)), tree)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
-        names = [f.name for f in dataclasses.fields(kind)]
+        names = _saved_fields(kind)
         if not isinstance(tree, Mapping) or set(tree) != set(names):
             found = sorted(tree) if isinstance(tree, Mapping) else tree
             raise StateError(f"{kind.__name__}: expected the fields {names}, got {found}")
@@ -80,7 +95,7 @@ def _fits(kind: Any, tree: Any) -> bool:
     if kind is type(None):
         return tree is None
     if dataclasses.is_dataclass(kind):
-        return isinstance(tree, Mapping) and set(tree) == {f.name for f in dataclasses.fields(kind)}
+        return isinstance(tree, Mapping) and set(tree) == set(_saved_fields(kind))
     origin = typing.get_origin(kind) or kind
     if origin is tuple:
         return isinstance(tree, list)
@@ -100,7 +115,8 @@ def pack(tree: Any) -> bytes:
         "tree_digest": hashlib.sha256(text.encode()).hexdigest(),
         "digests": {name: _digest(tensor) for name, tensor in tensors.items()},
     }
-    return save(tensors, metadata={"blackbox": json.dumps(index)})
+    data: bytes = save(tensors, metadata={"blackbox": json.dumps(index)})
+    return data
 
 
 def _lift_tensors(tree: Any, tensors: dict[str, Tensor]) -> Any:

@@ -54,7 +54,9 @@ _ROUNDS = 3
 # -- small problems ------------------------------------------------------------------------------------------------
 
 
-def make_optimizer(algorithm: Algorithm[Any], *, space: Space | None = None, seed: int = 7, **options: Any) -> Optimizer:
+def make_optimizer(
+    algorithm: Algorithm[Any], *, space: Space | None = None, seed: int = 7, **options: Any
+) -> Optimizer:
     """Return an optimizer of a small problem that the algorithm can serve."""
     capabilities = algorithm.capabilities
     options.setdefault("objectives", capabilities.objectives[0])
@@ -148,7 +150,7 @@ def check_candidates_are_in_the_space(algorithm: Algorithm[Any]) -> None:
     optimizer = make_optimizer(algorithm)
     for _ in range(_ROUNDS):
         batch = optimizer.ask()
-        assert 1 <= len(batch), "ask() handed out nothing"
+        assert len(batch) >= 1, "ask() handed out nothing"
         assert batch.x.shape == (len(batch), 3), f"x has shape {tuple(batch.x.shape)}"
         assert batch.x.dtype == optimizer.dtype, f"x has dtype {batch.x.dtype}"
         optimizer.space.check(batch.x)
@@ -185,8 +187,8 @@ def check_order_and_grouping_do_not_matter(algorithm: Algorithm[Any]) -> None:
         batches = [o.ask(8) if o.capabilities.asynchronous else o.ask() for o in (whole, pieces)]
         tell(whole, batches[0])
         order = torch.randperm(len(batches[1]), generator=torch.Generator().manual_seed(3))
-        for rows in order.split(3):
-            tell(pieces, batches[1][rows])
+        for start in range(0, len(order), 3):
+            tell(pieces, batches[1][order[start : start + 3]])
     assert same(whole.ask().x, pieces.ask().x), "order or grouping of tells changed the candidates"
     assert same(whole.result().x, pieces.result().x), "order or grouping of tells changed the result"
 

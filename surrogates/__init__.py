@@ -1,1 +1,24 @@
-"""To be filled."""
+"""Surrogates: models learned from data that algorithms draw on."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from blackbox.surrogates.gaussian_process import GaussianProcess as GaussianProcess
+    from blackbox.surrogates.gaussian_process import Posterior as Posterior
+
+_HOMES = {"GaussianProcess": "gaussian_process", "Posterior": "gaussian_process"}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,16 +9,26 @@ import pytest
 
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import ConsensusBased, GradientEstimation, RandomSearch, Sobol
+from blackbox.algorithms import (
+    CMAES,
+    BayesianOptimization,
+    ConsensusBased,
+    GradientEstimation,
+    RandomSearch,
+    Sobol,
+)
 from blackbox.testing import ALGORITHM_CHECKS
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
+    BayesianOptimization(),
     ConsensusBased(particles=6),
     GradientEstimation(),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
+    CMAES(),
+    CMAES(population_size=5, restarts="ipop", diagonal=True),
 ]
 
 

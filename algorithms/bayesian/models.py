@@ -1,0 +1,249 @@
+"""From data to models: which rows are used, when hyper-parameters are fitted, and with which noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from blackbox.algorithms.bayesian.state import Fitted
+from blackbox.surrogates.gaussian_process import DETERMINISTIC, GaussianProcess, Standard
+from blackbox.surrogates.kernels import Array, Hyperparameters, Index, Layout
+from blackbox.surrogates.likelihood import Evidence, Mode, Prior, find_modes
+
+__all__ = ["Data", "Fitting", "merge_repeats", "model_outcome"]
+
+_SUBSET = 300  # rows that the first fit of many uses
+_MAX_ROWS = 2000  # rows that a model is made of, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How hyper-parameters are fitted.
+
+    Parameters
+    ----------
+    modes : int, default 4
+        Sets of hyper-parameters to keep, at most.
+    always_below : int, default 100
+        Below so many rows they are fitted again whenever data came in; above, when the data grew by `growth`.
+    growth : float, default 0.08
+    cold_every : int, default 5
+        Every so many fits also start from the prior.
+    """
+
+    modes: int = 4
+    always_below: int = 100
+    growth: float = 0.08
+    cold_every: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Distinct rows for one model.
+
+    Attributes
+    ----------
+    x : array, shape (n, d)
+        Model points.
+    y : array, shape (n,)
+    variance : array, shape (n,), or None
+        Known variance of y.
+    conflict : bool
+        Whether a point was evaluated twice with different outcomes.
+    """
+
+    x: Array
+    y: Array
+    variance: Array | None
+    conflict: bool
+
+
+def merge_repeats(x: Array, y: Array, variance: Array | None) -> Data:
+    """Return data with equal points merged: outcomes averaged, known variances combined."""
+    index: dict[bytes, int] = {}
+    keys = [index.setdefault(row.tobytes(), len(index)) for row in np.nan_to_num(x, nan=-1.0) + 0.0]
+    if len(index) == len(x):
+        return Data(x, y, variance, conflict=False)
+    group = np.array(keys)
+    first = np.unique(group, return_index=True)[1]
+    counts = np.bincount(group)
+    scale = max(float(np.abs(y).max()), 1e-300)
+    weight = np.ones(len(y)) if variance is None else 1.0 / np.maximum(variance, 1e-300 + 1e-12 * variance.max())
+    total = np.bincount(group, weight)
+    mean = np.bincount(group, weight * (y / scale)) / total * scale
+    conflict = bool((np.abs(y - mean[group]) > 1e-9 * scale).any())
+    merged = None if variance is None else np.bincount(group, weight * weight * variance) / total**2
+    if variance is None and conflict:
+        return Data(x, y, None, conflict=True)  # repeats carry what the noise is
+    return Data(x[first], mean if counts.max() > 1 else y[first], merged, conflict)
+
+
+def model_outcome(
+    data: Data,
+    layout: Layout,
+    fitted: Fitted,
+    settings: Fitting,
+    *,
+    noise: float | None = None,
+    prior: Prior | None = None,
+    random: np.random.Generator,
+    standard: Standard | None = None,
+) -> tuple[list[GaussianProcess], Array, Fitted]:
+    """Return processes for sets of hyper-parameters, their log weights, and the record to start from next time.
+
+    Parameters
+    ----------
+    data : Data
+    layout : Layout
+    fitted : Fitted
+        Of the last time.
+    settings : Fitting
+    noise : float, optional
+        The variance of the noise in units of y squared; decided by evidence where None.
+    prior : Prior, optional
+    random : numpy Generator
+    standard : Standard, optional
+        How to standardise; from the data by default.
+    """
+    prior = prior or Prior()
+    standard = Standard.of(data.y) if standard is None else standard
+    scaled = None if data.variance is None else data.variance / standard.spread**2
+    level = None if noise is None else max(noise / standard.spread**2, DETERMINISTIC)
+    if scaled is not None and level is None:
+        level = DETERMINISTIC
+    due = _is_due(len(data.y), fitted, settings)
+    wrong_kind = (level is not None and fitted.noisy) or (level is None and data.conflict and not fitted.noisy)
+    if due or wrong_kind or not len(fitted.thetas):
+        fitted = _fit(data, scaled, layout, fitted, settings, level, prior, standard, random)
+    given = None if fitted.noisy else (DETERMINISTIC if level is None else level)
+    processes = []
+    for theta, value in zip(fitted.thetas.numpy(), fitted.values.tolist(), strict=True):
+        hyper = Hyperparameters.unpack(theta, layout, given)
+        processes.append(
+            GaussianProcess.build(
+                data.x,
+                data.y,
+                layout,
+                hyper,
+                standard=standard,
+                variance=data.variance,
+                prior=prior,
+                mode=Mode(theta, value),
+            )
+        )
+    log_weights = -fitted.values.numpy()
+    log_weights = log_weights - log_weights.max()
+    return processes, log_weights - math.log(float(np.exp(log_weights).sum())), fitted
+
+
+def _is_due(n: int, fitted: Fitted, settings: Fitting) -> bool:
+    if n < settings.always_below:
+        return n != fitted.n
+    return n >= fitted.n * (1.0 + settings.growth) or n < fitted.n
+
+
+def _fit(
+    data: Data,
+    scaled: Array | None,
+    layout: Layout,
+    fitted: Fitted,
+    settings: Fitting,
+    level: float | None,
+    prior: Prior,
+    standard: Standard,
+    random: np.random.Generator,
+) -> Fitted:
+    """Find modes of the hyper-parameters, and whether to learn the noise where that is open."""
+    target = standard(data.y)
+    n = len(target)
+    cold = fitted.fits % settings.cold_every == 0 or n < 10 or not len(fitted.thetas)
+    if level is not None:
+        kinds = [False]
+    elif data.conflict:
+        kinds = [True]
+    else:
+        kinds = [False, True] if n >= 8 and cold else [fitted.noisy]
+    best: list[Mode] = []
+    noisy = False
+    for kind in kinds:
+        given = None if kind else (DETERMINISTIC if level is None else level)
+        modes = _modes(data.x, target, scaled, layout, fitted, settings, given, prior, cold, random, kind)
+        # Two nats in favour of no noise: a handful of points can often be explained either way.
+        if not best or modes[0].value + 2.0 < best[0].value:
+            best, noisy = modes, kind
+    thetas = torch.from_numpy(np.stack([mode.theta for mode in best]))
+    values = torch.tensor([mode.value for mode in best], dtype=torch.float64)
+    return Fitted(thetas, values, n, fitted.fits + 1, noisy)
+
+
+def _modes(
+    x: Array,
+    y: Array,
+    variance: Array | None,
+    layout: Layout,
+    fitted: Fitted,
+    settings: Fitting,
+    level: float | None,
+    prior: Prior,
+    cold: bool,
+    random: np.random.Generator,
+    kind: bool,
+) -> list[Mode]:
+    n = len(y)
+    warm = _warm(fitted, kind)
+    at_most = settings.modes if n <= 100 else 1
+    if n > 2 * _SUBSET and (cold or not len(warm)):
+        rows = _subset(y, _SUBSET, random)
+        part = Evidence(
+            x[rows], y[rows], layout, prior, noise=level, variance=None if variance is None else variance[rows]
+        )
+        starts = _starts(part, warm, True)
+        warm = np.stack([mode.theta for mode in find_modes(part, starts, evaluations=40, at_most=1)])
+        cold = False
+    evidence = Evidence(x, y, layout, prior, noise=level, variance=variance)
+    starts = _starts(evidence, warm[:1] if n > 100 else warm[:2], cold)
+    budget = 40 if n <= 100 else 25 if n <= 600 else 6
+    return find_modes(evidence, starts, evaluations=budget, at_most=at_most)
+
+
+def _warm(fitted: Fitted, noisy: bool) -> Array:
+    thetas = fitted.thetas.numpy()
+    if not len(thetas) or noisy == fitted.noisy:
+        return thetas
+    if fitted.noisy:
+        return thetas[:, :-1]
+    return np.concatenate([thetas, np.full((len(thetas), 1), -4.0)], axis=1)
+
+
+def _starts(evidence: Evidence, warm: Array, cold: bool) -> Array:
+    """Return hyper-parameters to start from: the last ones, and when cold the prior's centre and a rougher one."""
+    centre = evidence.location
+    if not cold and len(warm):
+        return warm
+    rough = centre.copy()
+    rough[: evidence.layout.dim] -= 1.5
+    return np.concatenate([warm.reshape(-1, len(centre)), centre[None], rough[None]])
+
+
+def _subset(y: Array, size: int, random: np.random.Generator) -> Index:
+    """Return rows: the best third, and a random part of the rest."""
+    order = np.argsort(y, kind="stable")
+    rest = random.choice(order[size // 3 :], size - size // 3, replace=False)
+    return np.sort(np.concatenate([order[: size // 3], rest]))
+
+
+def nearest_rows(x: Array, y: Array, size: int = _MAX_ROWS) -> Index:
+    """Return at most `size` rows: the best quarter of them, and those nearest to the best point."""
+    if len(y) <= size:
+        return np.arange(len(y))
+    order = np.argsort(y, kind="stable")
+    best = order[: size // 4]
+    gap = np.nan_to_num(x - x[order[0]], nan=0.5)
+    near = np.argsort((gap * gap).sum(1), kind="stable")
+    kept = np.zeros(len(y), bool)
+    kept[best] = True
+    kept[near[~kept[near]][: size - len(best)]] = True
+    return np.flatnonzero(kept)

@@ -1,0 +1,108 @@
+"""Transforms of outcomes before a Gaussian process sees them: clipping, a power warp, a signed logarithm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from blackbox.surrogates.kernels import Array
+
+__all__ = ["Warp", "signed_log"]
+
+_POWERS = np.linspace(-2.0, 1.0, 61)
+
+
+def signed_log(values: Array) -> Array:
+    """Return sign(c) log(1 + |c|): it tames tails and keeps 0 at 0, so it suits constraints."""
+    logs: Array = np.sign(values) * np.log1p(np.abs(values))
+    return logs
+
+
+@dataclass(frozen=True, slots=True)
+class Warp:
+    """A monotone map of minimised outcomes: clip, centre, scale, Yeo-Johnson power.
+
+    Attributes
+    ----------
+    centre, spread : float
+        Median and inter-quartile range (a positive fallback where that is 0) of the outcomes it was fitted to.
+    power : float
+        Yeo-Johnson lambda, at most 1 (1 is the identity).
+    ceiling : float
+        Values above it are clipped: median + 1000 inter-quartile ranges.
+
+    References
+    ----------
+    I.-K. Yeo and R. A. Johnson, A new family of power transformations to improve normality or symmetry, 2000.
+    """
+
+    centre: float = 0.0
+    spread: float = 1.0
+    power: float = 1.0
+    ceiling: float = np.inf
+
+    @classmethod
+    def fit(cls, values: Array, *, warp: bool = True) -> Warp:
+        """Return the warp of the likeliest power for finite `values`, shape (n,); a power above 1 is not used."""
+        low, centre, high = np.quantile(values, [0.25, 0.5, 0.75])
+        spread = float(high - low)
+        if not spread > 1e-12 * max(abs(float(centre)), 1e-300):
+            spread = float(np.abs(values - centre).mean()) or 1.0
+        if not np.isfinite(spread):
+            spread = float(np.finfo(float).max / 1e6)
+        ceiling = float(centre) + 1e3 * spread
+        first = cls(float(centre), spread, 1.0, ceiling)
+        if not warp or len(values) < 3:
+            return first
+        z = first(values)
+        if z.std() == 0.0:
+            return first
+        return cls(float(centre), spread, _likeliest_power(z), ceiling)
+
+    def __call__(self, values: Array) -> Array:
+        """Return warped values."""
+        return yeo_johnson((np.minimum(values, self.ceiling) - self.centre) / self.spread, self.power)
+
+    def inverse(self, warped: Array) -> Array:
+        """Return the outcomes that have these warped values; the ceiling's range end where there is none."""
+        top = self(np.array([self.ceiling if np.isfinite(self.ceiling) else np.finfo(float).max / 1e3]))
+        z = inverse_yeo_johnson(np.minimum(warped, top[0]), self.power)
+        return np.minimum(z * self.spread + self.centre, self.ceiling)
+
+
+def yeo_johnson(z: Array, power: float) -> Array:
+    """Return the Yeo-Johnson transform."""
+    if power == 1.0:
+        return z
+    positive = np.maximum(z, 0.0)
+    negative = np.minimum(z, 0.0)
+    upper = np.log1p(positive) if power == 0.0 else np.expm1(power * np.log1p(positive)) / power
+    rest = 2.0 - power
+    lower = np.expm1(rest * np.log1p(-negative)) / rest
+    return np.asarray(upper - lower)
+
+
+def inverse_yeo_johnson(t: Array, power: float) -> Array:
+    """Return z with yeo_johnson(z, power) = t, for t in its range and power <= 1."""
+    if power == 1.0:
+        return t
+    positive, negative = np.maximum(t, 0.0), np.minimum(t, 0.0)
+    if power == 0.0:
+        upper = np.expm1(positive)
+    else:
+        upper = np.expm1(np.log1p(np.maximum(power * positive, -1.0 + 1e-15)) / power)
+    rest = 2.0 - power
+    return np.asarray(upper - np.expm1(np.log1p(-rest * negative) / rest))
+
+
+def _likeliest_power(z: Array) -> float:
+    """Return the power in [-2, 1] under which z is most like a normal sample."""
+    jacobian = float((np.sign(z) * np.log1p(np.abs(z))).sum())
+    scores = []
+    for power in _POWERS:
+        power = 0.0 if abs(power) < 1e-9 else float(power)
+        spread = float(yeo_johnson(z, power).std())
+        scores.append(-len(z) * np.log(max(spread, 1e-300)) + (power - 1.0) * jacobian)
+    best = float(_POWERS[int(np.argmax(scores))])
+    return 0.0 if abs(best) < 1e-9 else best

@@ -1,0 +1,330 @@
+"""The shell, beyond what the contract checks for every algorithm."""
+
+from __future__ import annotations
+
+import math
+import threading
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import blackbox as bb
+from blackbox import Categorical, Evaluation, Integer, Objective, Optimizer, Problem, Real, Space
+from blackbox.algorithms import RandomSearch, Sobol
+from blackbox.errors import (
+    CapabilityError,
+    ConcurrentUseError,
+    DuplicateTellError,
+    ExhaustedError,
+    SettingError,
+    SpaceError,
+    StateError,
+    TellError,
+    UnknownCandidateError,
+)
+
+BOX = Space.box([-1, -1], [1, 1])
+
+
+def make(**options: Any) -> Optimizer:
+    return Optimizer(BOX, RandomSearch(), seed=0, **options)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.permutations(range(10)), st.lists(st.integers(1, 9), max_size=4))
+def test_any_order_and_grouping_has_one_result(order: list[int], cuts: list[int]) -> None:
+    straight, shuffled = make(objectives=2), make(objectives=2)
+    a, b = straight.ask(10), shuffled.ask(10)
+    values = torch.stack([a.x[:, 0].round(decimals=1), a.x[:, 1].abs().round(decimals=1)], 1)
+    straight.tell(a, values)
+    edges = sorted({0, 10, *cuts})
+    for start, end in pairwise(edges):
+        rows = order[start:end]
+        shuffled.tell(b[rows], values[rows])
+    assert torch.equal(straight.result().x, shuffled.result().x)
+    assert torch.equal(straight.result().values, shuffled.result().values)
+
+
+def test_result_has_ties_resolved_by_id() -> None:
+    optimizer = make()
+    batch = optimizer.ask(4)
+    optimizer.tell(batch[[3, 2]], [1.0, 1.0])
+    optimizer.tell(batch[[1, 0]], [1.0, 1.0])
+    assert torch.equal(optimizer.result().x, batch.x[:1])
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([1.0, 2.0], "(3, 1)"),
+        ([[1.0, 2.0]] * 3, "(3, 1)"),
+        (None, "None"),
+        ([1.0, None, 2.0], "None"),
+        (["1", "2", "3"], "strings"),
+        ([1j, 2, 3], "complex"),
+        ([True, False, True], "booleans"),
+        ([[1.0], [2.0, 3.0], [4.0]], "ragged"),
+        (object(), "object"),
+        (torch.zeros(3, device="meta"), "meta"),
+        ({"a": 1}, "objects"),
+    ],
+)
+def test_bad_values_are_refused_by_name(values: Any, text: str) -> None:
+    optimizer = make()
+    batch = optimizer.ask(3)
+    with pytest.raises(TellError, match="values") as caught:
+        optimizer.tell(batch, values)
+    assert text in str(caught.value)
+    assert optimizer.n_pending == 3
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.int8, np.uint32, np.int64])
+def test_any_real_dtype_is_taken(kind: Any) -> None:
+    optimizer = make()
+    optimizer.tell(optimizer.ask(2), np.array([3, 1], dtype=kind))
+    assert optimizer.result().values.tolist() == [[1.0]]
+
+
+def test_read_only_and_strided_arrays_are_taken_and_not_written_to() -> None:
+    optimizer = make()
+    values = np.arange(8, dtype=np.float64)[::2]
+    values.flags.writeable = False
+    optimizer.tell(optimizer.ask(4), values)
+    assert values.tolist() == [0, 2, 4, 6]
+
+
+def test_a_value_too_large_for_the_dtype_is_refused() -> None:
+    optimizer = make(dtype=torch.float32)
+    with pytest.raises(TellError, match="1e\\+300"):
+        optimizer.tell(optimizer.ask(1), torch.tensor([1e300], dtype=torch.float64))
+    assert optimizer.n_pending == 1
+
+
+def test_failed_rows_are_counted_and_never_win() -> None:
+    optimizer = make()
+    batch = optimizer.ask(4)
+    report = optimizer.tell(batch, [math.nan, -math.inf, -5.0, 1.0], failed=[False, False, True, False])
+    assert report.n_failed == 3
+    assert optimizer.n_failed == 3
+    assert optimizer.result().values.tolist() == [[1.0]]
+
+
+def test_a_non_finite_violation_fails_the_row() -> None:
+    optimizer = make(n_constraints=1)
+    batch = optimizer.ask(2)
+    assert optimizer.tell(batch, [1.0, 2.0], violations=[[math.nan], [0.0]]).n_failed == 1
+    assert optimizer.result().values.tolist() == [[2.0]]
+
+
+def test_constraints_are_feasible_at_zero() -> None:
+    optimizer = make(n_constraints=2)
+    batch = optimizer.ask(3)
+    optimizer.tell(batch, [1.0, 2.0, 0.0], violations=[[0.0, 0.0], [-1.0, -1.0], [1e-9, -9.0]])
+    result = optimizer.result()
+    assert result.values.tolist() == [[1.0]]
+    assert result.least_violated is not None
+    assert result.least_violated.values.tolist() == [[1.0]]
+
+
+def test_violations_must_fit_the_problem() -> None:
+    optimizer = make(n_constraints=1)
+    with pytest.raises(TellError, match=r"violations: expected shape \(1, 1\)"):
+        optimizer.tell(optimizer.ask(), [1.0])
+    unconstrained = make()
+    batch = unconstrained.ask()
+    with pytest.raises(TellError, match="no constraints"):
+        unconstrained.tell(batch, [1.0], violations=[[0.0]])
+
+
+def test_directions_are_the_users() -> None:
+    optimizer = make(objectives=[Objective("gain", maximize=True), "cost"])
+    batch = optimizer.ask(3)
+    optimizer.tell(batch, [[1.0, 1.0], [2.0, 1.0], [3.0, 5.0]])
+    assert optimizer.result().values.tolist() == [[2.0, 1.0], [3.0, 5.0]]
+
+
+def test_large_archives_stay_exact() -> None:
+    optimizer = make(objectives=2)
+    generator = torch.Generator().manual_seed(0)
+    everything = []
+    for _ in range(12):
+        batch = optimizer.ask(1000)
+        values = torch.rand((1000, 2), generator=generator, dtype=torch.float64)
+        everything.append(values)
+        optimizer.tell(batch, values)
+    values = torch.cat(everything)
+    dominated = torch.tensor([bool(((values <= v).all(1) & (values < v).any(1)).any()) for v in values])
+    assert torch.equal(optimizer.result().values, values[~dominated])
+
+
+def test_an_evaluation_can_be_told_as_it_is() -> None:
+    problem = Problem(BOX, objectives=1, n_constraints=1)
+    optimizer = Optimizer(problem, RandomSearch(), seed=0)
+    batch = optimizer.ask(2)
+    columns = {"unused": torch.zeros(2)}
+    optimizer.tell(batch, Evaluation(batch.x[:, :1], batch.x[:, 1:], extras=columns))
+    assert optimizer.n_evaluations == 2
+
+
+def test_external_points_get_ids_and_are_not_evaluations() -> None:
+    optimizer = make()
+    report = optimizer.tell(BOX.batch([[0.5, 0.5], [0.1, 0.1]]), [1.0, 0.5])
+    assert list(report.ids) == [0, 1]
+    assert list(optimizer.ask(2).ids) == [2, 3]
+    assert (optimizer.n_external, optimizer.n_evaluations) == (2, 0)
+    assert optimizer.result().x.tolist() == [[0.1, 0.1]]
+
+
+def test_foreign_spaces_are_refused() -> None:
+    with pytest.raises(TellError, match="another space"):
+        make().tell(Space.box([0], [1]).batch([[0.5]]), [1.0])
+
+
+def test_a_batch_with_a_row_twice_is_refused() -> None:
+    optimizer = make()
+    batch = optimizer.ask(3)
+    with pytest.raises(DuplicateTellError, match="twice"):
+        optimizer.tell(batch[[0, 0]], [1.0, 1.0])
+    assert optimizer.n_pending == 3
+
+
+def test_one_bad_row_spoils_the_whole_tell() -> None:
+    optimizer = make()
+    first, second = optimizer.ask(2), optimizer.ask(2)
+    optimizer.tell(second[0], [1.0])
+    both = optimizer.pending
+    optimizer.tell(first[1], [1.0])
+    with pytest.raises(DuplicateTellError):
+        optimizer.tell(both, [1.0] * 3)
+    assert optimizer.n_pending == 2
+
+
+def test_pending_batches_by_id() -> None:
+    optimizer = make()
+    x = torch.cat([optimizer.ask(3).x, optimizer.ask(2).x])
+    assert torch.equal(optimizer.pending.x, x)
+    batch = optimizer.pending_batch([4, 0])
+    assert torch.equal(batch.x, x[[4, 0]])
+    optimizer.tell(batch, [1.0, 2.0])
+    with pytest.raises(UnknownCandidateError):
+        optimizer.pending_batch([99])
+    assert optimizer.pending.ids.tolist() == [1, 2, 3]  # type: ignore[union-attr]
+
+
+def test_fixed_values_hold_and_activate_children() -> None:
+    space = Space(
+        {"kernel": Categorical(["rbf", "poly"]), "degree": Integer(2, 5, when={"kernel": "poly"}), "x": Real(0, 1)}
+    )
+    optimizer = Optimizer(space, RandomSearch(), seed=0)
+    configs = optimizer.ask(20, fixed={"kernel": "poly", "x": 0.25}).configs
+    assert all(c["kernel"] == "poly" and c["x"] == 0.25 and 2 <= c["degree"] <= 5 for c in configs)
+    for fixed, name in (({"degree": 3}, "degree"), ({"x": 2.0}, "x"), ({"typo": 1}, "typo")):
+        with pytest.raises(SpaceError, match=name):
+            optimizer.ask(fixed=fixed)
+
+
+def test_all_variables_fixed_means_one_candidate() -> None:
+    optimizer = Optimizer(Space.box([1, 2], [1, 2]), RandomSearch(), seed=0)
+    batch = optimizer.ask()
+    assert batch.x.tolist() == [[1.0, 2.0]]
+    with pytest.raises(ExhaustedError, match="fixed"):
+        optimizer.ask()
+    optimizer.tell(batch, [3.0])
+    assert optimizer.result().values.tolist() == [[3.0]]
+
+
+def test_problems_that_cannot_be_served_are_refused_with_a_name() -> None:
+    with pytest.raises(CapabilityError, match=r"22000 variables.*RandomSearch"):
+        Optimizer(Space.box([0] * 22_000, [1] * 22_000), Sobol())
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"seed": -1}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"dtype": torch.int64}, "dtype"),
+        ({"budget": 0}, "budget"),
+        ({"objectives": 0}, "objectives"),
+        ({"objectives": ["a", "a"]}, "objectives"),
+    ],
+)
+def test_bad_settings_are_named(options: dict[str, Any], name: str) -> None:
+    with pytest.raises(SettingError, match=name):
+        Optimizer(BOX, RandomSearch(), **options)
+
+
+def test_a_class_in_place_of_an_algorithm_is_explained() -> None:
+    with pytest.raises(SettingError, match=r"did you mean RandomSearch\(\)"):
+        Optimizer(BOX, RandomSearch)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "3"])
+def test_bad_counts_are_refused(n: Any) -> None:
+    with pytest.raises(SettingError, match="n: expected"):
+        make().ask(n)
+
+
+def test_concurrent_use_is_an_error_not_corruption() -> None:
+    optimizer = make()
+    inside, leave = threading.Event(), threading.Event()
+
+    class Slow(list):  # type: ignore[type-arg]
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            inside.set()
+            leave.wait(10)
+            return np.array([1.0])
+
+    batch = optimizer.ask()
+    thread = threading.Thread(target=lambda: optimizer.tell(batch, Slow([1.0])))
+    thread.start()
+    assert inside.wait(10)
+    with pytest.raises(ConcurrentUseError):
+        optimizer.ask()
+    leave.set()
+    thread.join()
+    assert optimizer.n_evaluations == 1
+
+
+def test_seed_zero_is_a_seed_and_none_draws_one() -> None:
+    assert torch.equal(make().ask().x, make().ask().x)
+    first, second = (Optimizer(BOX, RandomSearch()) for _ in range(2))
+    assert first.seed != second.seed
+    assert torch.equal(Optimizer(BOX, RandomSearch(), seed=first.seed).ask().x, first.ask().x)
+
+
+def test_restore_refuses_another_problem_or_algorithm() -> None:
+    state = make().state()
+    others = [
+        Optimizer(Space.box([0, 0], [1, 1]), RandomSearch(), seed=0),
+        Optimizer(BOX, Sobol(), seed=0),
+        Optimizer(BOX, RandomSearch(batch_size=2), seed=0),
+        Optimizer(BOX, RandomSearch(), objectives=[Objective("value", maximize=True)], seed=0),
+        Optimizer(BOX, RandomSearch(), n_constraints=1, seed=0),
+    ]
+    for other, part in zip(others, ["space", "algorithm", "algorithm", "objectives", "n_constraints"], strict=True):
+        before = other.ask().x
+        with pytest.raises(StateError, match=part):
+            other.restore(state)
+        assert torch.equal(other.pending.x, before)
+
+
+def test_a_million_rows_cost_memory_in_proportion() -> None:
+    optimizer = Optimizer(Space.box([0.0] * 10, [1.0] * 10), RandomSearch(), seed=0, dtype=torch.float32)
+    batch = optimizer.ask(1_000_000)
+    assert isinstance(batch.ids, range)
+    optimizer.tell(batch, batch.x.sum(1))
+    assert optimizer.n_pending == 0
+    assert float(optimizer.result().values) == float(batch.x.sum(1).min())
+
+
+def test_lazy_package_names_resolve() -> None:
+    for name in bb.__all__:
+        assert getattr(bb, name) is not None
+    with pytest.raises(AttributeError):
+        bb.nothing_of_this_name  # noqa: B018
