@@ -171,7 +171,7 @@ def learn(settings: Settings, ensemble: Ensemble, x: Tensor, f: Tensor, v: Tenso
             old_v = e.v.gather(1, rows) if e.v.shape[1] else e.v
         better = merit(f, v, e) <= merit(old_f, old_v, e)
         y = torch.lerp(old_y, x, better.to(x.dtype)[..., None])  # exact at 0 and 1, and faster than `where`
-        f = torch.where(better, f, old_f)
+        f = torch.where(better, f, old_f) if v.shape[1] else torch.minimum(f, old_f)
         v = torch.where(better, v, old_v) if v.shape[1] else v
     if not all_rows:
         index = rows[..., None].expand(-1, -1, x.shape[-1])
