@@ -353,7 +353,7 @@ class GradientEstimation:
         elif "gradient" in seen.extras:
             told = state.directions @ (seen.extras["gradient"][own][0].to(spec.dtype) * (spec.upper - spec.lower))
         else:
-            told = torch.full((len(state.directions),), torch.nan)
+            told = state.x.new_full((len(state.directions),), torch.nan)
         return torch.where(seen.failed[own][0], torch.nan, told.to(spec.dtype))
 
     def result(self, spec: Spec, state: GradientState) -> Front | None:

@@ -189,7 +189,7 @@ def test_points_keep_to_the_domain(domain: Domain, best: tuple[float, ...]) -> N
 def test_the_simplex_is_searched_both_ways() -> None:
     share = torch.tensor([0.7, 0.2, 0.1, 0.0], dtype=torch.float64)
     for method in ("project", "mirror"):
-        settings = Settings(domain=Domain(kind="simplex", method=method))  # type: ignore[arg-type]
+        settings = Settings(domain=Domain(kind="simplex", method=method))
         optimizer = bb.Optimizer(bb.Space.box([0] * 4, [1] * 4), ConsensusBased(settings=settings), seed=0)
         drive(optimizer, lambda x: (x - share).square().sum(-1), 150)
         x = optimizer.result().x[0]

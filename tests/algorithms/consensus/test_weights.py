@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -100,7 +101,7 @@ def test_polarised_consensus_equals_a_loop(kernel: str) -> None:
     alpha = torch.tensor([2.0, 7.0], dtype=torch.float64)
     options = Polarised(kernel=kernel, kappa=0.4, rows=4)  # type: ignore[arg-type]
     found = polarised_consensus(x, f, alpha, options)
-    shapes = {
+    shapes: dict[str, Callable[[float], float]] = {
         "gaussian": lambda r: math.exp(-(r**2) / (2 * 0.4**2)),
         "laplace": lambda r: math.exp(-r / 0.4),
         "ball": lambda r: float(r <= 0.4),
