@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Limits", "Run", "RunReport", "count_workers"]
 
-_REDRAW = 0.5  # seconds
+_REDRAW = 0.5  # seconds at most between two looks at progress and signals
 _POLL = 0.05  # seconds between looks at what other processes have stored
 
 
@@ -243,11 +243,10 @@ class Run:
             raise self._broken(error) from error
 
     def _finished(self) -> list[Future[Report]]:
-        timeout = None if self._end is None else max(0.0, self._end - time.monotonic())
+        # Never without a timeout: a signal that comes just before a wait is handled after it only.
+        timeout = _REDRAW if self._end is None else min(_REDRAW, max(0.0, self._end - time.monotonic()))
         if self._is_full and not self._is_exhausted:
-            timeout = _POLL if timeout is None else min(timeout, _POLL)
-        elif self._progress.is_shown:
-            timeout = _REDRAW if timeout is None else min(timeout, _REDRAW)
+            timeout = min(timeout, _POLL)
         return list(wait(self._active, timeout, FIRST_COMPLETED).done)
 
     def _handle(self, future: Future[Report]) -> None:

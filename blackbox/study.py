@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -22,7 +23,7 @@ from blackbox._study_meta import compare, describe_study, problem_of, settings_o
 from blackbox._study_tell import check_pending, check_told, ids_of, store_told
 from blackbox.algorithm import Algorithm
 from blackbox.candidates import Batch
-from blackbox.errors import SettingError, StateError
+from blackbox.errors import ConcurrentUseError, SettingError, StateError
 from blackbox.evaluation import Failure, Report
 from blackbox.optimizer import Optimizer, TellReport
 from blackbox.persistence import algorithm_from_tree
@@ -123,6 +124,7 @@ class Study:
         self._device = device
         self._replica: Replica | None = None
         self._best = Best(storage, problem.objectives)
+        self._running = threading.Lock()
 
     @classmethod
     def open(
@@ -354,6 +356,8 @@ class Study:
 
         Raises
         ------
+        ConcurrentUseError
+            If this study is running already, in another thread.
         StudyError
             If evaluations fail in a row, the objective cannot be sent to workers, or the executor breaks.
         StorageError
@@ -361,16 +365,25 @@ class Study:
         """
         limits = Limits(evaluations, seconds, deadline, max_failures_in_a_row, max_attempts).checked()
         workers = count_workers(workers, executor, deadline)
+        kind = type(self.problem)
+        if kind.evaluate is Problem.evaluate and kind.evaluate_config is Problem.evaluate_config:
+            raise SettingError("problem: this study has only a space, and cannot evaluate; make it with a Problem")
         counts = self.storage.refresh()
         if evaluations is not None and counts.finished >= evaluations and not self.unsaved:
             return RunReport("evaluations", counts.finished, counts.failed, 0, 0.0)
-        return Run(self, limits, workers, executor, progress).execute()
+        if not self._running.acquire(blocking=False):
+            raise ConcurrentUseError("this study is running in another thread; ask for more workers instead")
+        try:
+            return Run(self, limits, workers, executor, progress).execute()
+        finally:
+            self._running.release()
 
     # -- what was found --------------------------------------------------------------------------------------
 
     def result(self) -> Result:
         """Return the best point, or the Pareto set, among the feasible points that were told."""
-        return self.replica.result()
+        with self.storage.lock:
+            return self.replica.result()
 
     @property
     def best(self) -> Record | None:

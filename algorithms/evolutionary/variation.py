@@ -189,9 +189,7 @@ def differential(base: Tensor, plus: Tensor, minus: Tensor, scale: float | Tenso
     return base + scale * (plus - minus)
 
 
-def binomial_crossover(
-    target: Tensor, mutant: Tensor, uniforms: Tensor, *, rate: float | Tensor = 0.9
-) -> Tensor:
+def binomial_crossover(target: Tensor, mutant: Tensor, uniforms: Tensor, *, rate: float | Tensor = 0.9) -> Tensor:
     """Return trial vectors: each variable from the mutant with a chance, one of them always.
 
     Parameters
