@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
     from blackbox.algorithms.cma_es import CMAES as CMAES
+    from blackbox.algorithms.consensus import ConsensusBased as ConsensusBased
     from blackbox.algorithms.evolutionary.nsga2 import NSGA2 as NSGA2
     from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
+    from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
@@ -21,6 +23,8 @@ _HOMES = {
     "CMAES": "cma_es",
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
+    "ConsensusBased": "consensus",
+    "GradientEstimation": "gradient_estimation",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
 }

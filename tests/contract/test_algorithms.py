@@ -9,12 +9,23 @@ import pytest
 
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import CMAES, NSGA2, NSGA3, BayesianOptimization, RandomSearch, Sobol
+from blackbox.algorithms import (
+    CMAES,
+    NSGA2,
+    NSGA3,
+    BayesianOptimization,
+    ConsensusBased,
+    GradientEstimation,
+    RandomSearch,
+    Sobol,
+)
 from blackbox.testing import ALGORITHM_CHECKS
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
+    ConsensusBased(particles=6),
+    GradientEstimation(),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
