@@ -11,16 +11,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
     from blackbox.algorithms.cma_es import CMAES as CMAES
+    from blackbox.algorithms.evolutionary.de import DE as DE
+    from blackbox.algorithms.evolutionary.ga import GA as GA
+    from blackbox.algorithms.evolutionary.hype_search import HypE as HypE
+    from blackbox.algorithms.evolutionary.moead import MOEAD as MOEAD
     from blackbox.algorithms.evolutionary.nsga2 import NSGA2 as NSGA2
     from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
+    from blackbox.algorithms.evolutionary.rvea_search import RVEA as RVEA
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
 _HOMES = {
     "BayesianOptimization": "bayesian",
     "CMAES": "cma_es",
+    "DE": "evolutionary.de",
+    "GA": "evolutionary.ga",
+    "HypE": "evolutionary.hype_search",
+    "MOEAD": "evolutionary.moead",
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
+    "RVEA": "evolutionary.rvea_search",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -120,7 +120,7 @@ class NSGA3(Evolution):
         known = total.nan_to_num(nan=torch.inf)
         return torch.where(known.gather(-1, second) < known.gather(-1, first), second, first)
 
-    def survival_draws(self, n: int, m: int) -> int:
+    def survival_draws(self, constants: Any, n: int, m: int) -> int:
         """Return how many uniform numbers `survive` takes: three a row."""
         return 3 * n
 
@@ -132,6 +132,7 @@ class NSGA3(Evolution):
         n_survivors: int,
         memory: Mapping[str, Tensor],
         uniforms: Tensor,
+        told: int,
     ) -> Survivors:
         """Return the first fronts, the last of them by niche; in the order of the fronts."""
         rows, _, after = survive_nsga3(
