@@ -191,7 +191,7 @@ class MOEAD(Evolution):
         """
         (values, total), (new, new_total) = members, told
         known = new if new_total is None else torch.where((new_total <= 0).unsqueeze(-1), new, torch.inf)
-        ideal = torch.minimum(memory["ideal"], known.nan_to_num(nan=torch.inf).amin(-2))
+        ideal = torch.minimum(memory["ideal"], known.nan_to_num(nan=torch.inf, posinf=torch.inf).amin(-2))
         everything = torch.cat([values, new], dim=-2)
         low = torch.where(ideal < torch.inf, ideal, everything.nan_to_num(nan=torch.inf).amin(-2))
         low = torch.where(low < torch.inf, low, 0.0)
