@@ -11,12 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
     from blackbox.algorithms.cma_es import CMAES as CMAES
-<<<<<<< HEAD
     from blackbox.algorithms.consensus import ConsensusBased as ConsensusBased
-    from blackbox.algorithms.evolutionary.nsga2 import NSGA2 as NSGA2
-    from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
-    from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
-=======
     from blackbox.algorithms.evolutionary.de import DE as DE
     from blackbox.algorithms.evolutionary.ga import GA as GA
     from blackbox.algorithms.evolutionary.hype_search import HypE as HypE
@@ -24,7 +19,7 @@ if TYPE_CHECKING:
     from blackbox.algorithms.evolutionary.nsga2 import NSGA2 as NSGA2
     from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
     from blackbox.algorithms.evolutionary.rvea_search import RVEA as RVEA
->>>>>>> evo
+    from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
@@ -37,12 +32,9 @@ _HOMES = {
     "MOEAD": "evolutionary.moead",
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
-<<<<<<< HEAD
     "ConsensusBased": "consensus",
     "GradientEstimation": "gradient_estimation",
-=======
     "RVEA": "evolutionary.rvea_search",
->>>>>>> evo
     "RandomSearch": "sampling",
     "Sobol": "sampling",
 }
