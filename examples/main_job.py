@@ -72,12 +72,6 @@ def main():
     console.print(
         f"Picture: {picture}. Run this again and it resumes; add --evaluations {options.evaluations + 30} to go on."
     )
-<<<<<<< HEAD
-=======
-    console.print(
-        f"Picture: {picture}. Run this again and it resumes; add --evaluations {options.evaluations + 30} to go on."
-    )
->>>>>>> evo
 
 
 if __name__ == "__main__":

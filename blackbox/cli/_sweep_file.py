@@ -92,7 +92,9 @@ def _algorithms(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Algorithm[
         kind, grid = settings.pop("kind", name), settings.pop("grid", {})
         if kind not in algorithms.__all__:
             near = nearest(str(kind), algorithms.__all__)
-            raise SettingError(f"algorithms.{name}: no algorithm is called {kind!r}{near} (blackbox algorithms lists all)")
+            raise SettingError(
+                f"algorithms.{name}: no algorithm is called {kind!r}{near} (blackbox algorithms lists all)"
+            )
         if not isinstance(grid, dict) or not all(isinstance(v, list) and v for v in grid.values()):
             raise SettingError(f"algorithms.{name}.grid: expected settings with lists of values, got {grid!r}")
         for values in itertools.product(*grid.values()):

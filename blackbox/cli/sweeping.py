@@ -16,7 +16,9 @@ def sweep(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE.db", help="The sweep's file, in place of the TOML's.")
     ] = None,
-    workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Processes, in place of the TOML's.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", min=1, help="Processes, in place of the TOML's.")
+    ] = None,
     metric: Annotated[str | None, typer.Option("--metric", "-m", help="What is shown, in place of the TOML's.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="PATH", help="Write the table as CSV.")] = None,
     runs: Annotated[Path | None, typer.Option("--runs", metavar="PATH", help="Write one line a run as CSV.")] = None,

@@ -35,8 +35,8 @@ def comparison(
     """Draw the runs of a sweep: a panel for each problem, a row in it for each algorithm.
 
     Every run is a dot, the bar spans the quartiles, the stroke across it is the median. Algorithms that are worse
-    than the best at the level 0.05 (Wilcoxon signed-rank, Holm) are pale; the best stands on a grey band. Runs without a
-    finite number are counted at the edge.
+    than the best at the level 0.05 (Wilcoxon signed-rank, Holm) are pale; the best stands on a grey band. Runs
+    without a finite number are counted at the edge.
 
     Parameters
     ----------
@@ -129,14 +129,18 @@ def _draw_row(ax: Axes, y: float, cell: Cell, numbers: Any, colour: str) -> None
     ax.scatter(finite, heights, s=7.0, color=colour, alpha=0.35 if pale else 0.6, linewidths=0.0, zorder=3)
     bounds = np.array([cell.lower, cell.upper])
     if np.isfinite(bounds).all():
-        ax.plot(bounds, [y, y], color=colour, linewidth=8.0, alpha=0.35 if pale else 0.75, zorder=4, solid_capstyle="butt")
+        ax.plot(
+            bounds, [y, y], color=colour, linewidth=8.0, alpha=0.35 if pale else 0.75, zorder=4, solid_capstyle="butt"
+        )
     if np.isfinite(cell.median):
         ax.plot([cell.median] * 2, [y - 0.24, y + 0.24], color="white", linewidth=3.2, zorder=5, solid_capstyle="butt")
         ax.plot([cell.median] * 2, [y - 0.22, y + 0.22], color=INK, linewidth=1.6, zorder=6, solid_capstyle="butt")
     lost = len(numbers) - len(finite)
     if lost:
         text = f"{lost} found nothing"
-        ax.annotate(text, (1.0, y), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7.0, color=MUTED)
+        ax.annotate(
+            text, (1.0, y), xycoords=("axes fraction", "data"), ha="right", va="center", fontsize=7.0, color=MUTED
+        )
 
 
 def _ticks(ax: Axes, *, is_log: bool) -> None:
