@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
     from blackbox.algorithms.cma_es import CMAES as CMAES
     from blackbox.algorithms.consensus import ConsensusBased as ConsensusBased
+    from blackbox.algorithms.evolutionary.de import DE as DE
+    from blackbox.algorithms.evolutionary.ga import GA as GA
+    from blackbox.algorithms.evolutionary.hype_search import HypE as HypE
+    from blackbox.algorithms.evolutionary.moead import MOEAD as MOEAD
     from blackbox.algorithms.evolutionary.nsga2 import NSGA2 as NSGA2
     from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
+    from blackbox.algorithms.evolutionary.rvea_search import RVEA as RVEA
     from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
@@ -21,10 +26,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "BayesianOptimization": "bayesian",
     "CMAES": "cma_es",
+    "DE": "evolutionary.de",
+    "GA": "evolutionary.ga",
+    "HypE": "evolutionary.hype_search",
+    "MOEAD": "evolutionary.moead",
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
     "ConsensusBased": "consensus",
     "GradientEstimation": "gradient_estimation",
+    "RVEA": "evolutionary.rvea_search",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
 }

@@ -11,11 +11,16 @@ import blackbox.algorithms
 from blackbox.algorithm import Algorithm
 from blackbox.algorithms import (
     CMAES,
+    DE,
+    GA,
+    MOEAD,
     NSGA2,
     NSGA3,
+    RVEA,
     BayesianOptimization,
     ConsensusBased,
     GradientEstimation,
+    HypE,
     RandomSearch,
     Sobol,
 )
@@ -34,6 +39,14 @@ CASES: list[Algorithm[Any]] = [
     NSGA2(population_size=12),
     NSGA2(population_size=7, steady_state=True),
     NSGA3(population_size=12),
+    MOEAD(population_size=12),
+    MOEAD(population_size=9, neighbours=4, aggregation="tchebycheff", max_replace=2, steady_state=True),
+    HypE(population_size=12, samples=200),
+    RVEA(population_size=12, generations=4),
+    GA(population_size=12),
+    GA(population_size=9, steady_state=True),
+    DE(population_size=12),
+    DE(population_size=9, strategy="current_to_best1", steady_state=True),
     NSGA3(population_size=12, divisions=20, steady_state=True),
 ]
 
