@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox.algorithms.adapters.evox import EvoX as EvoX
+    from blackbox.algorithms.adapters.pymoo import Pymoo as Pymoo
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
     from blackbox.algorithms.cma_es import CMAES as CMAES
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "BayesianOptimization": "bayesian",
     "CMAES": "cma_es",
+    "EvoX": "adapters.evox",
+    "Pymoo": "adapters.pymoo",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
 }
