@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blackbox.algorithms.adapters._coding import BoxCoding
 from blackbox.algorithms.adapters._pymoo_kinds import KINDS, Kind, load_class, make_setting, reference_directions
+from blackbox.algorithms.adapters._pymoo_random import PymooRandom
 from blackbox.errors import ExhaustedError, SettingError
 from blackbox.space import Space
 
@@ -45,7 +46,7 @@ class Engine:
     ----------
     coding : BoxCoding
     n_told : int
-        How often `tell` was called.
+        How often `tell` was called; -1 where pymoo has raised an error in the middle.
 
     Raises
     ------
@@ -68,17 +69,21 @@ class Engine:
         self.coding = BoxCoding(space)
         self.n_told = 0
         self.is_mixed = self.kind.mixed and bool(self.coding.discrete.any())
-        self._numpy_state: Any = np.random.RandomState(seed).get_state()  # noqa: NPY002
+        self._random = PymooRandom(seed, global_numpy=self.kind.global_numpy)
         self._out: Any = None
         self._rows: list[int] = []  # of what is out, those that want an evaluation
-        self._step_start: Any = None
+        self._step_start: tuple[Any, PymooRandom] | None = None
         self._replies: list[tuple[Array, Array]] = []
         problem = self._problem(n_objectives, n_constraints)
         with self._contained():
             algorithm = _make(kind, self._completed(kind, settings, n_objectives, seed))
             self._algorithm = copy.deepcopy(algorithm)  # default operators are shared between instances
             self._algorithm.output = None
-            self._algorithm.setup(problem, seed=seed, termination=_termination(kind, generations))
+            termination = _termination(kind, generations)
+            try:
+                self._algorithm.setup(problem, seed=seed, termination=termination)
+            except (TypeError, ValueError, AssertionError) as error:
+                raise SettingError(f"settings: pymoo's {kind} cannot be set up: {error}") from error
 
     # -- making ----------------------------------------------------------------------------------------------
 
@@ -110,18 +115,8 @@ class Engine:
 
     @contextmanager
     def _contained(self) -> Iterator[None]:
-        """Silence arithmetic, and give algorithms that use NumPy's global generator a state of their own."""
-        with np.errstate(all="ignore"):
-            if not self.kind.global_numpy:
-                yield
-                return
-            before = np.random.get_state()  # noqa: NPY002
-            np.random.set_state(self._numpy_state)  # noqa: NPY002
-            try:
-                yield
-            finally:
-                self._numpy_state = np.random.get_state()  # noqa: NPY002
-                np.random.set_state(before)  # noqa: NPY002
+        with np.errstate(all="ignore"), self._random.use():
+            yield
 
     # -- driving ---------------------------------------------------------------------------------------------
 
@@ -133,18 +128,25 @@ class Engine:
         ExhaustedError
             If the algorithm has ended.
         """
-        with self._contained():
-            for _ in range(_IDLE):
-                if self._out is not None:
-                    return self._genotypes()
-                if self._algorithm.termination.force_termination:
-                    break
-                if self.kind.inside:
-                    self._run_step()
-                else:
-                    self._infill()
+        for _ in range(_IDLE):
+            if self._out is not None:
+                return self._genotypes()
+            if self._algorithm.termination.force_termination:
+                break
+            try:
+                self._advance()
+            except Exception:
+                self.n_told = -1  # left in the middle: no state is at this point
+                raise
         name = type(self._algorithm).__name__
         raise ExhaustedError(f"pymoo's {name} has ended: it has no further candidate")
+
+    def _advance(self) -> None:
+        if self.kind.inside:
+            self._run_step()
+            return
+        with self._contained():
+            self._infill()
 
     def _infill(self) -> None:
         infills = self._algorithm.ask()
@@ -168,11 +170,12 @@ class Engine:
     def _run_step(self) -> None:
         """Run a step that evaluates within, from its start, answering from what was told; stop at the next question."""
         if self._step_start is None:
-            self._step_start = copy.deepcopy(self._algorithm)
-        algorithm = copy.deepcopy(self._step_start)
+            self._step_start = copy.deepcopy(self._algorithm), self._random.copy()
+        algorithm, self._random = copy.deepcopy(self._step_start[0]), self._step_start[1].copy()
         algorithm.evaluator = _pausing_evaluator(list(self._replies), algorithm.evaluator.n_eval)
         try:
-            algorithm.next()
+            with self._contained():
+                algorithm.next()
         except _Paused as pause:
             self._out = self._population = pause.population
             self._rows = list(range(len(pause.population)))

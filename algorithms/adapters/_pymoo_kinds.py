@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -66,7 +67,7 @@ KINDS: Mapping[str, Kind] = {
     "CTAEA": _moo("ctaea", directions=True, sized=False),
     "DE": _soo("de"),
     "DIRECT": _soo("direct", constraints=False),
-    "DNSGA2": _moo("dnsga2", inside=True),
+    "DNSGA2": _moo("dnsga2", constraints=False, inside=True),
     "EPPSO": _soo("pso_ep", constraints=False),
     "ES": _soo("es"),
     "G3PCX": _soo("g3pcx", constraints=False),
@@ -76,7 +77,7 @@ KINDS: Mapping[str, Kind] = {
     "GDE3MNN": _moo("gde3"),
     "GDE3PCD": _moo("gde3"),
     "ISRES": _soo("isres"),
-    "KGB": _moo("kgb", inside=True),
+    "KGB": _moo("kgb", constraints=False, inside=True, global_numpy=True),
     "MOEAD": _moo("moead", constraints=False, directions=True, sized=False),
     "MOPSO_CD": _moo("mopso_cd", inside=True),
     "NRBO": _soo("nrbo", constraints=False),
@@ -127,6 +128,7 @@ _DECOMPOSITIONS = {"ASF": "asf", "PBI": "pbi", "Tchebicheff": "tchebicheff", "We
 
 def load_class(kind: str) -> Any:
     """Return one of pymoo's algorithm classes."""
+    before = random.getstate()  # some modules below scikit-learn draw from it while they are imported
     try:
         return getattr(import_module(f"pymoo.algorithms.{KINDS[kind].module}"), kind)
     except ImportError as error:
@@ -135,6 +137,8 @@ def load_class(kind: str) -> Any:
         if "numba" not in str(error):
             raise
         raise MissingDependencyError(f"Pymoo({kind!r}) needs numba: pip install numba") from error
+    finally:
+        random.setstate(before)
 
 
 def make_setting(name: str, value: Any, n_objectives: int, seed: int) -> Any:
@@ -146,7 +150,7 @@ def make_setting(name: str, value: Any, n_objectives: int, seed: int) -> Any:
         If a name is unknown, or an operator does not take an argument.
     """
     if isinstance(value, list):
-        return np.array(value, dtype=float)
+        return _as_array(name, value, n_objectives)
     if not isinstance(value, Mapping) or "kind" not in value:
         return value
     options = {key: item for key, item in value.items() if key != "kind"}
@@ -162,6 +166,16 @@ def make_setting(name: str, value: Any, n_objectives: int, seed: int) -> Any:
         raise SettingError(f"settings: {name}: {kind} does not take {options}: {error}") from None
     known = sorted({*_OPERATORS, *_SHORT, *_DECOMPOSITIONS})
     raise SettingError(f"settings: {name}: expected one of {known}, got {kind!r}")
+
+
+def _as_array(name: str, value: list[Any], n_objectives: int) -> Any:
+    try:
+        array = np.array(value, dtype=float)
+    except (TypeError, ValueError):
+        raise SettingError(f"settings: {name}: expected numbers of one shape, got {value!r}") from None
+    if name in ("ref_dirs", "ref_points") and (array.ndim != 2 or array.shape[1] != n_objectives):
+        raise SettingError(f"settings: {name}: expected shape (r, {n_objectives}), got {array.shape}")
+    return array
 
 
 def _named_directions(kind: str, options: dict[str, Any], n_objectives: int, seed: int) -> Any:
