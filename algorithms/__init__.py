@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from blackbox.algorithms.adapters.pymoo import Pymoo as Pymoo
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
     from blackbox.algorithms.cma_es import CMAES as CMAES
+    from blackbox.algorithms.evolutionary.nsga2 import NSGA2 as NSGA2
+    from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
@@ -20,6 +22,8 @@ _HOMES = {
     "BayesianOptimization": "bayesian",
     "CMAES": "cma_es",
     "EvoX": "adapters.evox",
+    "NSGA2": "evolutionary.nsga2",
+    "NSGA3": "evolutionary.nsga3",
     "Pymoo": "adapters.pymoo",
     "RandomSearch": "sampling",
     "Sobol": "sampling",

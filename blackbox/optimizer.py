@@ -193,9 +193,28 @@ class Optimizer:
         UnknownCandidateError, DuplicateTellError, AbandonedError
             If one is not pending.
         """
-        wanted = torch.as_tensor(list(ids) if not isinstance(ids, Tensor) else ids, dtype=torch.int64)
+        wanted: Ids = ids
+        if not (isinstance(ids, range) and ids.step == 1):
+            wanted = torch.as_tensor(list(ids) if not isinstance(ids, Tensor) else ids, dtype=torch.int64)
         points = self._ledger.points(self._ledger.locate(wanted))
         return self._batch(self._no_points() if points is None else points, wanted)
+
+    @property
+    def n_undelivered(self) -> int:
+        """How many tells the algorithm has not learned from yet; it does so before the next ask."""
+        return len(self._buffer)
+
+    def adopt(self, batch: Batch, x: Tensor) -> None:
+        """Put other points behind pending candidates: those that were really handed out, where a record knows better.
+
+        Parameters
+        ----------
+        batch : Batch
+            Pending candidates of this optimizer.
+        x : Tensor, shape (n, d)
+        """
+        with self._exclusive():
+            self._ledger.replace(self._ledger.locate(batch.ids), x)
 
     def _no_points(self) -> Any:
         if hasattr(self.space, "no_points"):

@@ -19,11 +19,16 @@ from blackbox.errors import SettingError
 from blackbox.random import numpy_generator
 from blackbox.surrogates.kernels import Array
 from blackbox.surrogates.likelihood import Prior
+from blackbox.surrogates.threads import one_thread
 
 __all__ = ["BayesianOptimization"]
 
 _MANY = 2**31
 _SOBOL_DIM = 21201
+_PATIENCE = 2  # candidates of small promise after which every second one has to promise more
+_SMALL_GAIN = math.log(1e-4)  # expected improvement, in standard deviations of the outcomes
+_SHORTER = 0.5
+_MARGIN = 0.05  # what a bold candidate has to improve, in standard deviations of the outcomes
 _ENUMERATE = 1e4  # spaces with fewer points are enumerated
 
 
@@ -41,7 +46,8 @@ class BayesianOptimization:
         Variance of the noise of the values; 0 for a deterministic function. "auto": known variances that are told
         are used; otherwise noise is learned where repeated points differ or the evidence favours it.
     start : int, optional
-        Size of the start design, failures included. Default: max(5, d/2 + 3), a quarter of a known budget at most.
+        Size of the start design, failures included. Default: max(5, d/2 + 3), up to d more for
+        discrete parameters, a quarter of a known budget at most.
     warp : bool, default True
         Whether a power transform that makes long bad tails shorter may be used.
     batch_size : int, default 1
@@ -112,6 +118,8 @@ class BayesianOptimization:
         if not bool((~state.failed).any()) and not len(state):
             n_design = request.n
         design, state = self._design(spec, state, domain, n_design)
+        if domain.n_cells <= _ENUMERATE and n_design:
+            design = _without_repeats(design, domain, np.concatenate([state.x.numpy(), pending]), random)
         rows = [design]
         if request.n > n_design:
             waiting = np.concatenate([pending, design])
@@ -123,7 +131,9 @@ class BayesianOptimization:
     def _n_start(self, spec: Spec) -> int:
         if self.start is not None:
             return self.start
-        wanted = max(5, spec.dim // 2 + 3)
+        space = spec.space
+        choices = np.minimum(space.upper - space.lower, 2.0)[space.kinds > 0].sum()  # no gradient leads across them
+        wanted = max(5, spec.dim // 2 + 3) + int(min(choices, spec.dim))
         return wanted if spec.budget is None else max(2, min(wanted, spec.budget // 4))
 
     def _design(self, spec: Spec, state: BayesianState, domain: Domain, n: int) -> tuple[Array, BayesianState]:
@@ -143,7 +153,7 @@ class BayesianOptimization:
     ) -> tuple[Array, BayesianState]:
         """Return what the models propose; evenly spread points where their arithmetic fails, which is counted."""
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), one_thread():
                 return self._modelled(state, domain, pending, n, random)
         except (ArithmeticError, ValueError):
             codes = domain.spread(n, random)
@@ -157,17 +167,42 @@ class BayesianOptimization:
         view = look(state, domain, Fitting(), random, noise=noise, warp=self.warp, prior=Prior())
         waiting = domain.model(pending)
         acquisition = view.acquisition.condition(waiting)
+        if not domain.free.all():
+            held = domain.model(domain.fill(state.x.numpy()[view.order], random))
+            acquisition = acquisition.relative_to(held)
         taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
         anchors = domain.fill(state.x.numpy()[view.order[:5]], random)
         chosen: list[Array] = []
+        turn = state.turn
         for _ in range(n):
-            point = _propose(acquisition, domain, anchors, taken, random)
+            bold = turn >= _PATIENCE and (turn - _PATIENCE) % 2 == 0
+            score = acquisition.bolder(_SHORTER, _MARGIN) if bold else acquisition
+            point = _propose(score, domain, anchors, taken, random)
             chosen.append(domain.canonical(point[None]))
+            added = domain.model(chosen[-1])
+            small = float(acquisition.log_gain(added)[0]) < _SMALL_GAIN
+            turn = turn + 1 if small or bold else 0
             if len(chosen) < n:
-                added = domain.model(chosen[-1])
                 taken = np.concatenate([taken, added])
                 acquisition = acquisition.condition(added)
-        return np.concatenate(chosen), replace(view.state, modelled=state.modelled + n)
+        return np.concatenate(chosen), replace(view.state, modelled=state.modelled + n, turn=turn)
+
+
+def _without_repeats(design: Array, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
+    """Return a start design of a finite space in which repeats, where possible, are replaced by other points."""
+    known = {row.tobytes() for row in np.nan_to_num(taken, nan=-1.0) + 0.0}
+    result = design.copy()
+    spare: list[Array] | None = None
+    for i, row in enumerate(design):
+        key = (np.nan_to_num(row, nan=-1.0) + 0.0).tobytes()
+        if key in known:
+            if spare is None:
+                spare = list(domain.canonical(random.permutation(domain.all_cells())))
+            while spare and key in known:
+                result[i] = spare.pop()
+                key = (np.nan_to_num(result[i], nan=-1.0) + 0.0).tobytes()
+        known.add(key)
+    return result
 
 
 def _propose(
