@@ -44,7 +44,7 @@ def load_class(kind: str) -> Any:
         ) from error
     known = sorted(set(algorithms.__all__) - set(_VIRTUAL))
     if kind not in known:
-        raise SettingError(f"kind: expected one of {known}, got {kind!r}")
+        raise SettingError(f"name: expected one of {known}, got {kind!r}")
     return getattr(algorithms, kind)
 
 
@@ -104,7 +104,12 @@ class Engine:
 
     def _completed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         arguments = signature_of(self.kind)
-        made: dict[str, Any] = {"lb": self._lower, "ub": self._upper, "n_objs": self._n_objectives, "device": self._device}
+        made: dict[str, Any] = {
+            "lb": self._lower,
+            "ub": self._upper,
+            "n_objs": self._n_objectives,
+            "device": self._device,
+        }
         own = sorted(set(settings) & set(made))
         if own:
             raise SettingError(f"settings: {own[0]!r} comes from the problem and the optimizer")
@@ -116,7 +121,9 @@ class Engine:
             made[name] = self._lower + 0.5 * (self._upper - self._lower)
         given = {name: self._tensor(name, value) for name, value in settings.items()}
         needed = {name for name, p in arguments.items() if p.default is inspect.Parameter.empty}
-        chosen = {name: value for name, value in made.items() if name in needed or name == "device" and name in arguments}
+        chosen = {
+            name: value for name, value in made.items() if name in needed or (name == "device" and name in arguments)
+        }
         missing = sorted(needed - set(given) - set(chosen))
         if missing:
             raise SettingError(f"settings: EvoX's {self.kind} needs {missing}")
@@ -210,7 +217,7 @@ class Engine:
 
         def evaluate(population: Any) -> Tensor:
             if not isinstance(population, Tensor) or population.dim() != 2:
-                raise SettingError(f"kind: EvoX's {self.kind} evaluates no points: {type(population).__name__}")
+                raise SettingError(f"name: EvoX's {self.kind} evaluates no points: {type(population).__name__}")
             if not waiting:
                 raise _Paused(population.detach().clone())
             values = waiting.pop(0).clamp(-_LARGEST, _LARGEST).to(self._device, self._lower.dtype)

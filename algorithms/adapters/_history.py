@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -76,13 +77,15 @@ class History:
             if not sizes:
                 return cls()
             values, violations, changed = tree["values"], tree["violations"], tree["changed"]
-            if not (sum(sizes) == len(values) == len(violations)) or (changed is not None and len(changed) != sum(sizes)):
+            if not (sum(sizes) == len(values) == len(violations)) or (
+                changed is not None and len(changed) != sum(sizes)
+            ):
                 raise StateError("state: damaged: the history's sizes do not add up")
             edges = np.cumsum([0, *sizes]).tolist()
         except (KeyError, TypeError, ValueError):
             raise StateError("state: damaged: no history of generations") from None
         items = []
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             own = None if changed is None or np.isnan(changed[start:stop]).all() else changed[start:stop]
             items.append(Told(values[start:stop], violations[start:stop], own))
         return cls(items)

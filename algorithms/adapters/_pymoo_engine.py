@@ -227,7 +227,17 @@ class Engine:
 
 def _make(kind: str, options: dict[str, Any]) -> Any:
     cls = load_class(kind)
-    reserved = {"seed", "termination", "callback", "archive", "save_history", "display", "output", "evaluator", "problem"}
+    reserved = {
+        "seed",
+        "termination",
+        "callback",
+        "archive",
+        "save_history",
+        "display",
+        "output",
+        "evaluator",
+        "problem",
+    }
     wrong = sorted(reserved & set(options))
     if wrong:
         raise SettingError(f"settings: {wrong[0]!r} belongs to pymoo's own loop, which the optimizer replaces")

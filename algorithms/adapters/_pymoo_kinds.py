@@ -122,7 +122,12 @@ _OPERATORS = {
     "TwoPointCrossover": "crossover.pntx",
     "UniformCrossover": "crossover.ux",
 }
-_SHORT = {"GM": "GaussianMutation", "LHS": "LatinHypercubeSampling", "PM": "PolynomialMutation", "UX": "UniformCrossover"}
+_SHORT = {
+    "GM": "GaussianMutation",
+    "LHS": "LatinHypercubeSampling",
+    "PM": "PolynomialMutation",
+    "UX": "UniformCrossover",
+}
 _DECOMPOSITIONS = {"ASF": "asf", "PBI": "pbi", "Tchebicheff": "tchebicheff", "WeightedSum": "weighted_sum"}
 
 
@@ -154,7 +159,7 @@ def make_setting(name: str, value: Any, n_objectives: int, seed: int) -> Any:
     if not isinstance(value, Mapping) or "kind" not in value:
         return value
     options = {key: item for key, item in value.items() if key != "kind"}
-    kind = _SHORT.get(value["kind"], value["kind"])
+    kind = _SHORT.get(str(value["kind"]), str(value["kind"]))
     try:
         if name == "ref_dirs":
             return _named_directions(kind, options, n_objectives, seed)

@@ -52,7 +52,7 @@ class PymooRandom:
     def __init__(self, seed: int, *, global_numpy: bool) -> None:
         _redirect()
         self._spare = np.random.default_rng([seed, 1])
-        self._numpy: Any = np.random.RandomState(seed).get_state() if global_numpy else None  # noqa: NPY002
+        self._numpy: Any = np.random.RandomState(seed).get_state() if global_numpy else None
 
     def copy(self) -> PymooRandom:
         """Return one that goes on equally."""

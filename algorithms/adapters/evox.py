@@ -16,7 +16,7 @@ from blackbox.algorithms.adapters._coding import BoxCoding
 from blackbox.algorithms.adapters._evox_engine import Engine, signature_of
 from blackbox.algorithms.adapters._failures import Extremes
 from blackbox.algorithms.adapters._settings import json_settings
-from blackbox.errors import ExhaustedError, SettingError
+from blackbox.errors import ExhaustedError, SettingError, StateError
 from blackbox.state import TRANSIENT
 
 __all__ = ["EvoX", "EvoXState"]
@@ -47,6 +47,8 @@ class EvoXState:
         Of the usable values.
     n_asked : int
         Candidates handed out so far: the id of the next one.
+    precision : str
+        torch's default dtype, in which EvoX computes.
     """
 
     seed: int
@@ -57,6 +59,7 @@ class EvoXState:
     wanted: Tensor | None = None
     extremes: Extremes = field(default_factory=Extremes)
     n_asked: int = 0
+    precision: str = "float32"
     engine: Engine | None = field(default=None, metadata=TRANSIENT, compare=False, repr=False)
 
 
@@ -82,7 +85,7 @@ class EvoX:
 
     Parameters
     ----------
-    kind : str
+    name : str
         The name of a class of `evox.algorithms`, such as "NSGA3", "PSO" or "OpenES".
     settings : mapping, default {}
         Its arguments, of numbers, strings and lists (they become tensors), without bounds, number of objectives and
@@ -110,18 +113,18 @@ class EvoX:
     {'pop_size': 20}
     """
 
-    kind: str
+    name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.kind, str) or not self.kind:
-            raise SettingError(f"kind: expected the name of a class of evox.algorithms, got {self.kind!r}")
+        if not isinstance(self.name, str) or not self.name:
+            raise SettingError(f"name: expected the name of a class of evox.algorithms, got {self.name!r}")
         object.__setattr__(self, "settings", json_settings(self.settings))
 
     @property
     def capabilities(self) -> Capabilities:
         """One objective, or several where the algorithm takes their number; no constraints; generational."""
-        several = "n_objs" in signature_of(self.kind)
+        several = "n_objs" in signature_of(self.name)
         return Capabilities(
             objectives=(2, None) if several else (1, 1),
             categorical=False,
@@ -134,7 +137,7 @@ class EvoX:
 
     def init(self, spec: Spec, generator: torch.Generator) -> EvoXState:
         """Return the first state; settings that EvoX refuses raise here."""
-        return self._seeded(spec, generator, 0, self._new_engine(spec, torch.get_default_dtype()))
+        return self._seeded(spec, generator, 0, self._new_engine(spec))
 
     def ready(self, spec: Spec, state: EvoXState, pending: int) -> int:
         """Return a limit: the generation's size is known when it is asked."""
@@ -163,7 +166,7 @@ class EvoX:
                 return state, Candidates(x)
             nothing = population.new_full((len(population), spec.n_objectives), torch.nan)
             state = replace(state, replies=[*state.replies, nothing])
-        raise ExhaustedError(f"EvoX's {self.kind} has no finite point left, or asks for none, {_IDLE} times over")
+        raise ExhaustedError(f"EvoX's {self.name} has no finite point left, or asks for none, {_IDLE} times over")
 
     def tell(self, spec: Spec, state: EvoXState, seen: Seen, generator: torch.Generator) -> EvoXState:
         """Return the state that has learned from a population."""
@@ -181,25 +184,36 @@ class EvoX:
 
     # -- parts -----------------------------------------------------------------------------------------------
 
-    def _new_engine(self, spec: Spec, dtype: torch.dtype) -> Engine:
-        coding = BoxCoding(spec.space)
+    def _new_engine(self, spec: Spec) -> Engine:
+        coding, dtype = BoxCoding(spec.space), torch.get_default_dtype()
         lower, upper = (torch.from_numpy(b).to(spec.device, dtype) for b in (coding.lower, coding.upper))
-        return Engine(self.kind, self.settings, lower, upper, n_objectives=spec.n_objectives, device=spec.device)
+        return Engine(self.name, self.settings, lower, upper, n_objectives=spec.n_objectives, device=spec.device)
 
     def _seeded(self, spec: Spec, generator: torch.Generator, n_asked: int, engine: Engine) -> EvoXState:
         seed = int(torch.randint(1, 2**31 - 1, (), generator=generator, device=generator.device))
         numbers, generators = engine.fresh(seed)
-        return EvoXState(seed, numbers, generators, n_asked=n_asked, engine=engine)
+        return EvoXState(seed, numbers, generators, n_asked=n_asked, precision=_precision(), engine=engine)
 
     def _engine(self, spec: Spec, state: EvoXState) -> Engine:
+        """Return the state's engine, made anew after loading."""
+        if _precision() != state.precision:
+            raise StateError(
+                f"state: EvoX computed in {state.precision}, and torch's default dtype is {_precision()} now; call "
+                f"torch.set_default_dtype(torch.{state.precision}) to go on"
+            )
         if state.engine is not None:
             return state.engine
-        engine = self._new_engine(spec, torch.get_default_dtype())
+        engine = self._new_engine(spec)
         object.__setattr__(state, "engine", engine)  # a cache: no part of the state
         return engine
 
     def _learn(
-        self, spec: Spec, state: EvoXState, rows: NDArray[np.int64], told: NDArray[np.float64], generator: torch.Generator
+        self,
+        spec: Spec,
+        state: EvoXState,
+        rows: NDArray[np.int64],
+        told: NDArray[np.float64],
+        generator: torch.Generator,
     ) -> EvoXState:
         """Return the state after a population, of which `rows` (among those wanted) were usable."""
         assert state.wanted is not None
@@ -212,3 +226,7 @@ class EvoX:
         whole = torch.full((len(state.wanted), spec.n_objectives), torch.nan, dtype=torch.float64)
         whole[state.wanted] = torch.from_numpy(values)
         return replace(state, replies=[*state.replies, whole], wanted=None, extremes=extremes)
+
+
+def _precision() -> str:
+    return str(torch.get_default_dtype()).removeprefix("torch.")

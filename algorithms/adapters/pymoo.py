@@ -73,7 +73,7 @@ class Pymoo:
 
     Parameters
     ----------
-    kind : str
+    name : str
         The name of pymoo's class, such as "NSGA2", "CTAEA", "PSO" or "NelderMead".
     settings : mapping, default {}
         Arguments of that class, of numbers, strings, lists (they become arrays) and operators by name:
@@ -111,13 +111,13 @@ class Pymoo:
     2
     """
 
-    kind: str
+    name: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     generations: int | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise SettingError(f"kind: expected one of {sorted(KINDS)}, got {self.kind!r}")
+        if self.name not in KINDS:
+            raise SettingError(f"name: expected one of {sorted(KINDS)}, got {self.name!r}")
         n = self.generations
         if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
             raise SettingError(f"generations: expected an integer >= 1 or None, got {n!r}")
@@ -126,7 +126,7 @@ class Pymoo:
     @property
     def capabilities(self) -> Capabilities:
         """As the algorithm is; generational, without points that were not asked."""
-        kind = KINDS[self.kind]
+        kind = KINDS[self.name]
         return Capabilities(
             objectives=kind.objectives,
             constraints=kind.constraints,
@@ -182,7 +182,7 @@ class Pymoo:
         if generations is None and spec.budget is not None:
             generations = max(1, spec.budget // int(self.settings.get("pop_size", 100)))
         return Engine(
-            self.kind,
+            self.name,
             self.settings,
             spec.space,
             n_objectives=spec.n_objectives,
