@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -55,13 +55,17 @@ def signature_of(kind: str) -> Mapping[str, inspect.Parameter]:
 
 @contextmanager
 def _generators(states: list[Tensor], device: torch.device) -> Iterator[None]:
-    """Put states (the CPU's, and the device's) into torch's global generators; refill the list; put the old back."""
+    """Put states (the CPU's, and the device's) into torch's global generators; refill the list; put the old back.
+
+    On a GPU, the device is torch's default within, since some of EvoX's tensors follow it and not `device=`.
+    """
     gpu = None if device.type == "cpu" else torch.get_device_module(device)
     with torch.random.fork_rng(devices=[] if gpu is None else [device], device_type=device.type if gpu else "cuda"):
         torch.set_rng_state(states[0].cpu())
         if gpu is not None:
             gpu.set_rng_state(states[1].cpu(), device)
-        yield
+        with nullcontext() if gpu is None else device:
+            yield
         states[0] = torch.get_rng_state()
         if gpu is not None:
             states[1] = gpu.get_rng_state(device)

@@ -217,14 +217,15 @@ class EvoX:
     ) -> EvoXState:
         """Return the state after a population, of which `rows` (among those wanted) were usable."""
         assert state.wanted is not None
+        wanted = state.wanted.cpu()
         extremes = state.extremes.updated(told, np.zeros((len(told), 0)))
         if not extremes.known:
             return self._seeded(spec, generator, state.n_asked, self._engine(spec, state))
         penalty, _ = extremes.penalty()
-        values = np.tile(penalty, (int(state.wanted.sum()), 1))
+        values = np.tile(penalty, (int(wanted.sum()), 1))
         values[rows] = told
-        whole = torch.full((len(state.wanted), spec.n_objectives), torch.nan, dtype=torch.float64)
-        whole[state.wanted] = torch.from_numpy(values)
+        whole = torch.full((len(wanted), spec.n_objectives), torch.nan, dtype=torch.float64)
+        whole[wanted] = torch.from_numpy(values)
         return replace(state, replies=[*state.replies, whole], wanted=None, extremes=extremes)
 
 

@@ -93,7 +93,9 @@ class Pymoo:
     -----
     pymoo draws from generators that are made from its seed, except for CMAES, SimpleCMAES and BIPOPCMAES, whose pycma
     draws from NumPy's global one: it gets a state of their own for the time of a call, and its old one back.
-    DNSGA2, KGB and MOPSO_CD evaluate within their steps: such a step is run again from its start once values are known.
+    DNSGA2, KGB and MOPSO_CD evaluate within their steps: such a step is run again from its start once values are known,
+    and keeps its own points where others were evaluated. Not served: PINSGA2, which asks a person, the searches along
+    a line, which want derivatives, and pymoo's own adapter of Optuna.
 
     Source: Blank and Deb, "pymoo: Multi-Objective Optimization in Python", IEEE Access 8, 2020.
 

@@ -9,7 +9,7 @@ import pytest
 
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import CMAES, NSGA2, NSGA3, BayesianOptimization, RandomSearch, Sobol
+from blackbox.algorithms import CMAES, NSGA2, NSGA3, BayesianOptimization, EvoX, Pymoo, RandomSearch, Sobol
 from blackbox.testing import ALGORITHM_CHECKS
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
@@ -24,6 +24,11 @@ CASES: list[Algorithm[Any]] = [
     NSGA2(population_size=7, steady_state=True),
     NSGA3(population_size=12),
     NSGA3(population_size=12, divisions=20, steady_state=True),
+    Pymoo("NSGA2", {"pop_size": 12}),
+    Pymoo("DE", {"pop_size": 12}),
+    Pymoo("MOPSO_CD", {"pop_size": 12}),
+    EvoX("NSGA2", {"pop_size": 12}),
+    EvoX("PSO", {"pop_size": 12}),
 ]
 
 
