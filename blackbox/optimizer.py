@@ -409,7 +409,7 @@ class Optimizer:
                 return TellReport(ids, 0, self._n_told)
             self._ledger.close(located)
             self._n_told += len(batch)
-        n_failed = int(outcome.failed.sum())
+        n_failed = outcome.n_failed
         self._n_failed += n_failed
         piece = Piece(ids, points, outcome, batch.origin == "external")
         if self.capabilities.learns:
