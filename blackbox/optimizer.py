@@ -427,7 +427,7 @@ class Optimizer:
         if batch.space is not self.space and batch.space != self.space:
             raise TellError("batch: its points belong to another space", argument="batch")
         points = batch.points
-        return points.to(self.device, self.dtype) if isinstance(points, Tensor) else points
+        return self.space.widened(points.to(self.device), self.dtype) if isinstance(points, Tensor) else points
 
     def abandon(self, batch: Batch) -> None:
         """Declare that pending candidates will never be told.
