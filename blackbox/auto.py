@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from blackbox._arguments import whole_number
 from blackbox.algorithm import Algorithm
 from blackbox.errors import CapabilityError, SettingError
 from blackbox.objective import Objective
@@ -58,6 +59,7 @@ def choose(problem: Problem, *, evaluations: int, workers: int = 1, noisy: bool 
     >>> choose(problem, evaluations=50).reason
     'BayesianOptimization: 1 objective, 4 variables, 50 evaluations: few enough for a model to pay'
     """
+    evaluations, workers = whole_number(evaluations, "evaluations", 1), whole_number(workers, "workers", 1)
     space, m, k = problem.space, len(problem.objectives), problem.n_constraints
     shape = f"{m} objective{'s' * (m > 1)}, {space.dim} variables, {evaluations} evaluations"
     for name, settings, applies, why in _preferences(space, m, evaluations, workers, noisy):
@@ -173,8 +175,7 @@ def minimize(
         problem = Problem.from_function(
             function, space, takes=takes, objectives=objectives, n_constraints=n_constraints
         )
-    if isinstance(evaluations, bool) or not isinstance(evaluations, int) or evaluations < 1:
-        raise SettingError(f"evaluations: expected an integer >= 1, got {evaluations!r}")
+    evaluations, workers = whole_number(evaluations, "evaluations", 1), whole_number(workers, "workers", 1)
     if algorithm is None:
         choice = choose(problem, evaluations=evaluations, workers=workers, noisy=noisy)
         algorithm = choice.algorithm
