@@ -61,7 +61,8 @@ def choose(problem: Problem, *, evaluations: int, workers: int = 1, noisy: bool 
     """
     evaluations, workers = whole_number(evaluations, "evaluations", 1), whole_number(workers, "workers", 1)
     space, m, k = problem.space, len(problem.objectives), problem.n_constraints
-    shape = f"{m} objective{'s' * (m > 1)}, {space.dim} variables, {evaluations} evaluations"
+    counts = ((m, "objective"), (space.dim, "variable"), (evaluations, "evaluation"))
+    shape = ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in counts)
     for name, settings, applies, why in _preferences(space, m, evaluations, workers, noisy):
         algorithm = _make(name, settings) if applies else None
         if algorithm is not None and obstacle(algorithm.capabilities, space, m, k) is None:
