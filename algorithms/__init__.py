@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
     from blackbox.algorithms.cma_es import CMAES as CMAES
+    from blackbox.algorithms.evolutionary.nsga2 import NSGA2 as NSGA2
+    from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
 _HOMES = {
     "BayesianOptimization": "bayesian",
     "CMAES": "cma_es",
+    "NSGA2": "evolutionary.nsga2",
+    "NSGA3": "evolutionary.nsga3",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
 }

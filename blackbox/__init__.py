@@ -20,6 +20,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox.auto import choose as choose
+    from blackbox.auto import minimize as minimize
     from blackbox.candidates import Batch as Batch
     from blackbox.candidates import Evaluation as Evaluation
     from blackbox.objective import Objective as Objective
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from blackbox.problem import Problem as Problem
     from blackbox.result import Result as Result
     from blackbox.space import Space as Space
+    from blackbox.study import Study as Study
 
 __version__ = "0.1.0"
 
@@ -49,7 +52,10 @@ _HOMES = {
     "Real": "parameters",
     "Result": "result",
     "Space": "space",
+    "Study": "study",
     "TellReport": "optimizer",
+    "choose": "auto",
+    "minimize": "auto",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -6,7 +6,7 @@ import pickle
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Executor, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from blackbox._claims import Candidate, Claims
 from blackbox._owner import LEASE
-from blackbox.errors import NotReadyError, SettingError, StorageError, StudyError
-from blackbox.evaluation import Failure, Report, describe, evaluate
-from blackbox.executors import DaemonThreads, ProcessWorkers, WorkerError
+from blackbox.errors import ConcurrentUseError, NotReadyError, SettingError, StorageError, StudyError
+from blackbox.evaluation import Evaluator, Failure, Report, describe
+from blackbox.executors import DaemonThreads, Inline, ProcessWorkers, WorkerError
 from blackbox.progress import Progress
 
 if TYPE_CHECKING:
     from blackbox.study import Study
 
-__all__ = ["Limits", "Run", "RunReport", "count_workers"]
+__all__ = ["Limits", "RunReport", "count_workers", "start_run"]
 
-_REDRAW = 0.5  # seconds
+_REDRAW = 0.5  # seconds at most between two looks at progress and signals
 _POLL = 0.05  # seconds between looks at what other processes have stored
 
 
@@ -75,27 +75,6 @@ class RunReport:
     n_failed: int
     n_new: int
     seconds: float
-
-
-class Inline(Executor):
-    """Calls at once, in the caller's thread."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Return the finished future of a call; Ctrl-C passes through."""
-        future: Future[Any] = Future()
-        future.set_result(fn(*args, **kwargs))
-        return future
-
-
-class Evaluator:
-    """Evaluates one problem; what a worker process gets once."""
-
-    def __init__(self, problem: Any) -> None:
-        self.problem = problem
-
-    def __call__(self, config: dict[str, Any]) -> Report:
-        """Return the report on one configuration."""
-        return evaluate(self.problem, config)
 
 
 class Run:
@@ -243,11 +222,10 @@ class Run:
             raise self._broken(error) from error
 
     def _finished(self) -> list[Future[Report]]:
-        timeout = None if self._end is None else max(0.0, self._end - time.monotonic())
+        # Never without a timeout: a signal that comes just before a wait is handled after it only.
+        timeout = _REDRAW if self._end is None else min(_REDRAW, max(0.0, self._end - time.monotonic()))
         if self._is_full and not self._is_exhausted:
-            timeout = _POLL if timeout is None else min(timeout, _POLL)
-        elif self._progress.is_shown:
-            timeout = _REDRAW if timeout is None else min(timeout, _REDRAW)
+            timeout = min(timeout, _POLL)
         return list(wait(self._active, timeout, FIRST_COMPLETED).done)
 
     def _handle(self, future: Future[Report]) -> None:
@@ -369,6 +347,25 @@ def count_workers(workers: int, executor: Executor | None, deadline: float | Non
             "killed; use workers="
         )
     return max(1, int(getattr(executor, "_max_workers", 1))) if workers == 1 else workers
+
+
+def start_run(study: Study, limits: Limits, workers: int, executor: Executor | None, progress: bool) -> RunReport:
+    """Run a study, unless it has what it wants already.
+
+    Raises
+    ------
+    ConcurrentUseError
+        If it is running already, in another thread.
+    """
+    counts = study.storage.refresh()
+    if limits.evaluations is not None and counts.finished >= limits.evaluations and not study.unsaved:
+        return RunReport("evaluations", counts.finished, counts.failed, 0, 0.0)
+    if not study.running.acquire(blocking=False):
+        raise ConcurrentUseError("this study is running in another thread; ask for more workers instead")
+    try:
+        return Run(study, limits, workers, executor, progress).execute()
+    finally:
+        study.running.release()
 
 
 def _check_sendable(executor: Executor, evaluator: Evaluator) -> None:

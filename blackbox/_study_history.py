@@ -119,6 +119,14 @@ class Best:
         self.id: int | None = None
         self.value: float | None = None  # in the objective's own direction
 
+    def text(self) -> str:
+        """Return the best so far in a few words."""
+        self.refresh()
+        if len(self._objectives) > 1:
+            return f"{len(self._objectives)} objectives"
+        name = self._objectives[0].name
+        return f"best {name} -" if self.value is None else f"best {name} {self.value:.6g}"
+
     def refresh(self) -> None:
         """Take in what was told since the last time."""
         if len(self._objectives) != 1 or self._storage.refresh().seq == self._seq:

@@ -10,13 +10,31 @@ from typing import Any
 
 import blackbox
 from blackbox.algorithm import Algorithm
-from blackbox.errors import StateError, StorageError
+from blackbox.errors import SettingError, StateError, StorageError
 from blackbox.optimizer import Optimizer
 from blackbox.persistence import algorithm_to_tree, space_from_tree
 from blackbox.problem import Problem
 from blackbox.space import Space
 
-__all__ = ["compare", "describe_study", "problem_of", "settings_of"]
+__all__ = ["as_problem", "check_evaluates", "compare", "describe_study", "problem_of", "settings_of"]
+
+
+def as_problem(given: Any, name: str | None) -> Problem:
+    """Return a problem, also where only its space was given."""
+    if isinstance(given, Problem):
+        return given
+    if isinstance(given, Mapping):
+        given = Space(given)
+    if not isinstance(given, Space):
+        raise SettingError(f"problem: expected a Problem, a Space or a mapping of parameters, got {given!r}")
+    return Problem(given, name=name or "study")
+
+
+def check_evaluates(problem: Problem) -> None:
+    """Raise `SettingError` where a problem is no more than a space and objectives."""
+    kind = type(problem)
+    if kind.evaluate is Problem.evaluate and kind.evaluate_config is Problem.evaluate_config:
+        raise SettingError("problem: this study has only a space, and cannot evaluate; make it with a Problem")
 
 
 def describe_study(optimizer: Optimizer, name: str, notes: Mapping[str, str]) -> dict[str, Any]:

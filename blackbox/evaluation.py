@@ -18,7 +18,7 @@ import torch
 from blackbox.candidates import Evaluation
 from blackbox.problem import Problem
 
-__all__ = ["Failure", "Report", "evaluate"]
+__all__ = ["Evaluator", "Failure", "Report", "evaluate"]
 
 _KEPT = 8000  # characters of a message or a traceback
 
@@ -71,6 +71,17 @@ class Report:
     started: float = 0.0
     seconds: float = 0.0
     worker: str = ""
+
+
+class Evaluator:
+    """Evaluates one problem; what a worker process gets once."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def __call__(self, config: dict[str, Any]) -> Report:
+        """Return the report on one configuration."""
+        return evaluate(self.problem, config)
 
 
 def evaluate(problem: Problem, config: Mapping[str, Any]) -> Report:

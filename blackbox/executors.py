@@ -18,7 +18,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from blackbox._main_guard import check_main_guard
@@ -26,7 +26,7 @@ from blackbox._worker import read_tail, work
 from blackbox.errors import SettingError, StudyError
 from blackbox.evaluation import Failure
 
-__all__ = ["DaemonThreads", "ProcessWorkers", "WorkerError"]
+__all__ = ["DaemonThreads", "Inline", "ProcessWorkers", "WorkerError"]
 
 T = TypeVar("T")
 _pools: weakref.WeakSet[ProcessWorkers] = weakref.WeakSet()
@@ -107,10 +107,21 @@ class _Tasks(Executor):
                 thread.join()
 
     def _cancel_queue(self) -> None:
-        while not self._queue.empty():
-            task = self._queue.get()
-            if task is not None:
-                task[0].cancel()
+        with suppress(Empty):  # a worker may take the last task between two looks
+            while True:
+                task = self._queue.get_nowait()
+                if task is not None:
+                    task[0].cancel()
+
+
+class Inline(Executor):
+    """Calls at once, in the caller's thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Return the finished future of a call; Ctrl-C passes through."""
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
 
 
 class DaemonThreads(_Tasks):
@@ -182,7 +193,7 @@ class ProcessWorkers(_Tasks):
     def kill(self) -> None:
         """Kill all workers at once; running calls fail with "WorkerDied", waiting ones are cancelled."""
         for slot in self._slots:
-            slot.is_closed = True
+            slot.closed.set()
         with self._lock:
             self._cancel_queue()
         for slot in self._slots:
@@ -199,7 +210,7 @@ class _Slot:
 
     def __init__(self, function: bytes | None, deadline: float | None, threads: int) -> None:
         self.process: SpawnProcess | None = None
-        self.is_closed = False
+        self.closed = threading.Event()
         self._function, self._deadline, self._threads = function, deadline, threads
         self._pipe: Connection | None = None
         self._log = -1
@@ -208,7 +219,7 @@ class _Slot:
     def prepare(self) -> None:
         """Start the worker ahead of its next call; an error is kept for that call."""
         try:
-            if not self.is_closed:
+            if not self.closed.is_set():
                 self._ensure()
         except WorkerError as error:
             self._not_started = error
@@ -253,7 +264,7 @@ class _Slot:
     def _ensure(self) -> Connection:
         if self._pipe is not None:
             return self._pipe
-        if self.is_closed:
+        if self.closed.is_set():
             raise WorkerError(Failure("WorkerDied", "the workers were killed"), -signal.SIGTERM)
         self._log, name = tempfile.mkstemp(prefix="blackbox-worker-")
         try:
@@ -266,6 +277,8 @@ class _Slot:
                 raise WorkerError(Failure("NotStarted", f"no worker process could be started: {error}")) from error
             finally:
                 other.close()
+            if self.closed.is_set():
+                self.kill()  # killed while it was being started
             answer = self._receive(None)
         finally:
             with suppress(OSError):
@@ -341,5 +354,5 @@ def _pickled(value: Any) -> bytes:
 def _kill_pools() -> None:
     for pool in list(_pools):
         for slot in pool._slots:
-            slot.is_closed = True
+            slot.closed.set()
             slot.kill()

@@ -229,7 +229,7 @@ class Categorical(_Levels):
     Examples
     --------
     >>> Categorical(["rbf", "poly"]).levels
-    ('rbf', 'poly')
+    ['rbf', 'poly']
     """
 
     kind: ClassVar[str] = "categorical"

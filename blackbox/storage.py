@@ -125,6 +125,7 @@ class Storage:
         with self.lock, self._guard:
             if self.closed:
                 raise StorageError(f"{self._label}: this study was closed")
+            self._check_place()
             started = time.monotonic()
             pause = min(max(_FLUSH_EVERY, self._flush_cost / _FLUSH_SHARE), _FLUSH_LATEST)
             flush = self.path is not None and started - self._flushed > pause
@@ -149,6 +150,17 @@ class Storage:
             if flush:
                 self._flushed = time.monotonic()
                 self._flush_cost = self._flushed - ready
+
+    def _check_place(self) -> None:
+        """Refuse to write into a file that is no longer at its path: nobody would find it again."""
+        if self.path is None:
+            return
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise StorageError(f"{self._label}: was removed while it was in use: {error.strerror or error}") from error
+        if (status.st_dev, status.st_ino) != self._inode:
+            raise StorageError(f"{self._label}: was replaced by another file while it was in use")
 
     def _begin(self) -> None:
         give_up = time.monotonic() + _LOCK_TIMEOUT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -16,9 +17,9 @@ from torch import Tensor
 from blackbox._claims import Candidate
 from blackbox._owner import Owner
 from blackbox._replica import Replica
-from blackbox._run import Limits, Run, RunReport, count_workers
+from blackbox._run import Limits, RunReport, count_workers, start_run
 from blackbox._study_history import Best, Record, checked_points, read_history
-from blackbox._study_meta import compare, describe_study, problem_of, settings_of
+from blackbox._study_meta import as_problem, check_evaluates, compare, describe_study, problem_of, settings_of
 from blackbox._study_tell import check_pending, check_told, ids_of, store_told
 from blackbox.algorithm import Algorithm
 from blackbox.candidates import Batch
@@ -93,9 +94,8 @@ class Study:
         budget: int | None = None,
         notes: Mapping[str, str] | None = None,
     ) -> None:
-        made = problem if isinstance(problem, Problem) else Problem(_as_space(problem), name=name or "study")
+        made = as_problem(problem, name)
         where = None if path is None or str(path) == ":memory:" else Path(path)
-        optimizer: Optimizer | None = None
         if where is not None and os.path.exists(where):
             storage = Storage.open(where)
         else:
@@ -123,6 +123,7 @@ class Study:
         self._device = device
         self._replica: Replica | None = None
         self._best = Best(storage, problem.objectives)
+        self.running = threading.Lock()
 
     @classmethod
     def open(
@@ -150,8 +151,8 @@ class Study:
         StateError, StorageError
             As for the class.
         """
-        if isinstance(problem, (Space, Mapping)):
-            raise SettingError("problem: expected a Problem or None, got a space; the file has its own")
+        if not (problem is None or isinstance(problem, Problem)):
+            raise SettingError(f"problem: expected a Problem or None (the file has its own space), got {problem!r}")
         storage = Storage.open(path)
         try:
             compare(storage.meta, str(path), problem, algorithm, None)
@@ -162,8 +163,6 @@ class Study:
             storage.close()
             raise
         return study
-
-    # -- what it is ------------------------------------------------------------------------------------------
 
     @property
     def path(self) -> Path | None:
@@ -220,8 +219,6 @@ class Study:
     def n_pending(self) -> int:
         """Candidates that were asked, and neither told nor abandoned."""
         return self.storage.refresh().pending
-
-    # -- by hand ---------------------------------------------------------------------------------------------
 
     def ask(self, n: int | None = None, *, fixed: Mapping[str, Any] | None = None) -> Batch:
         """Ask for candidates, and store them; they stay pending until they are told or abandoned.
@@ -307,8 +304,6 @@ class Study:
     def _batch(self, x: Tensor, ids: Any, context: Mapping[str, Tensor]) -> Batch:
         return Batch(self.space, x, ids=ids, origin="asked", owner=self.storage.meta["id"], context=context)
 
-    # -- running ---------------------------------------------------------------------------------------------
-
     def run(
         self,
         evaluations: int | None = None,
@@ -354,6 +349,8 @@ class Study:
 
         Raises
         ------
+        ConcurrentUseError
+            If this study is running already, in another thread.
         StudyError
             If evaluations fail in a row, the objective cannot be sent to workers, or the executor breaks.
         StorageError
@@ -361,16 +358,13 @@ class Study:
         """
         limits = Limits(evaluations, seconds, deadline, max_failures_in_a_row, max_attempts).checked()
         workers = count_workers(workers, executor, deadline)
-        counts = self.storage.refresh()
-        if evaluations is not None and counts.finished >= evaluations and not self.unsaved:
-            return RunReport("evaluations", counts.finished, counts.failed, 0, 0.0)
-        return Run(self, limits, workers, executor, progress).execute()
-
-    # -- what was found --------------------------------------------------------------------------------------
+        check_evaluates(self.problem)
+        return start_run(self, limits, workers, executor, progress)
 
     def result(self) -> Result:
         """Return the best point, or the Pareto set, among the feasible points that were told."""
-        return self.replica.result()
+        with self.storage.lock:
+            return self.replica.result()
 
     @property
     def best(self) -> Record | None:
@@ -380,20 +374,12 @@ class Study:
 
     def best_text(self) -> str:
         """Return the best so far in a few words."""
-        self._best.refresh()
-        objective = self.problem.objectives[0]
-        if len(self.problem.objectives) > 1:
-            return f"{len(self.problem.objectives)} objectives"
-        return (
-            f"best {objective.name} -" if self._best.value is None else f"best {objective.name} {self._best.value:.6g}"
-        )
+        return self._best.text()
 
     def history(self) -> list[Record]:
         """Return one record a candidate, by id; pending ones included."""
         with self.storage.snapshot():
             return list(read_history(self.storage, self.space, range(self.storage.refresh().asked)))
-
-    # -- closing ---------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Flush and close the file; closing twice is allowed."""
@@ -410,11 +396,3 @@ class Study:
     def __repr__(self) -> str:
         counts = self.storage.counts
         return f"Study({self.name!r}, {self.path}, {counts.finished} evaluations, {counts.pending} pending)"
-
-
-def _as_space(given: Any) -> Space:
-    if isinstance(given, Space):
-        return given
-    if isinstance(given, Mapping):
-        return Space(given)
-    raise SettingError(f"problem: expected a Problem, a Space or a mapping of parameters, got {given!r}")

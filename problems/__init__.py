@@ -263,4 +263,11 @@ def available() -> dict[str, str]:
     """
     modules = [module for module in _HOMES if module not in ("wrappers", "adapters")]
     names = [name for module in modules for name in _HOMES[module]]
-    return {name: (__getattr__(name).__doc__ or "").strip().splitlines()[0] for name in names}
+    names.sort(key=lambda name: (_HOME[name], name.rstrip("0123456789"), len(name), name))
+    return {name: _summary(__getattr__(name).__doc__ or "") for name in names}
+
+
+def _summary(docstring: str) -> str:
+    """Return the first line without its reference to where parameters are described."""
+    line = docstring.strip().splitlines()[0]
+    return line.split("; parameters as ")[0].rstrip(".") + "."

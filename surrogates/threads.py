@@ -1,7 +1,7 @@
 """Linear algebra on one thread.
 
-For the matrices here (at most 2000 rows) forking and joining costs as much as it saves, a busy machine makes it ten times
-slower, and results would depend on the number of cores.
+For the matrices here (at most 2000 rows) forking and joining costs as much as it saves, a busy machine makes it ten
+times slower, and results would depend on the number of cores.
 """
 
 from __future__ import annotations

@@ -183,6 +183,19 @@ def test_what_is_left_of_a_removed_file_is_not_mixed_in(tmp_path: Path) -> None:
         Storage.create(tmp_path / "a.db", {"name": "test"})
 
 
+def test_a_file_that_was_removed_or_replaced_is_noticed(tmp_path: Path) -> None:
+    storage = filled(tmp_path / "a.db")
+    (tmp_path / "a.db").rename(tmp_path / "b.db")
+    for words in ("removed", "replaced"):
+        with pytest.raises(StorageError, match=words):
+            storage.transaction().__enter__()
+        (tmp_path / "a.db").touch()
+    (tmp_path / "b.db").rename(tmp_path / "a.db")
+    with storage.transaction():
+        storage.append_ask(np.zeros((1, 2)), owner=None, payload=ASK)
+    storage.close()
+
+
 def test_another_format_is_refused(tmp_path: Path) -> None:
     filled(tmp_path / "a.db").close()
     connection = sqlite3.connect(tmp_path / "a.db")

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from faults.programs import SPACE, HillClimb, bowl, problem
 
 import blackbox as bb
@@ -82,8 +81,9 @@ def test_the_file_says_which_algorithm(tmp_path: Path) -> None:
         assert [r.config for r in study.history()] == expected
     with Study.open(tmp_path / "a.db") as study:
         assert len(study.ask(2)) == 2
-        with pytest.raises(TypeError, match="has no evaluate"):
-            study.problem(torch.zeros(1, 2))
+        with pytest.raises(SettingError, match=r"problem: .* cannot evaluate"):
+            study.run(evaluations=20)
+        assert study.n_evaluations == 9
 
 
 @pytest.mark.parametrize(

@@ -259,6 +259,34 @@ def test_a_broken_executor_ends_the_run_and_the_next_goes_on() -> None:
         assert sorted(r.id for r in study.history()) == list(range(10))
 
 
+def test_a_study_runs_once_at_a_time() -> None:
+    def nested(config: Any) -> float:
+        study.run(evaluations=5)
+        return 1.0
+
+    with Study(problem(nested), Sobol(), path=None, seed=0) as study:
+        study.run(evaluations=2)
+        reason = study.history()[0].reason
+        assert reason is not None
+        assert reason.type == "ConcurrentUseError"
+
+
+def test_leases_decide_about_owners_on_other_hosts() -> None:
+    with Study(problem(), Sobol(), path=None, seed=0) as study:
+        batch = study.ask(2)
+        owner = "far-away:1:1:ffffffff"
+        with study.storage.transaction():
+            study.storage.claim([0], owner, attempts=1)
+            study.storage.renew(owner, time.time() + 60)
+        report = study.run(evaluations=3, seconds=0.3)
+        assert (report.stopped, report.n_evaluations) == ("seconds", 2)  # it waits for the third
+        with study.storage.transaction():
+            study.storage.renew(owner, time.time() - 1)
+        assert study.run(evaluations=3).n_evaluations == 3
+        assert [r.status for r in study.history()] == ["told", "pending", "told", "told"]
+        assert study.history()[0].config == batch.configs[0]
+
+
 # -- replays -------------------------------------------------------------------------------------------------
 
 

@@ -86,9 +86,7 @@ def aggregate(
     ----------
     Q. Zhang, H. Li, MOEA/D, 2007, equations 1, 2 and section II-C.
     """
-    columns = [
-        (f[..., k] - ideal[..., k]) / (1 if span is None else span[..., k]) for k in range(f.shape[-1])
-    ]
+    columns = [(f[..., k] - ideal[..., k]) / (1 if span is None else span[..., k]) for k in range(f.shape[-1])]
     return _aggregate(columns, [weights[..., k] for k in range(f.shape[-1])], kind, theta)
 
 
@@ -168,9 +166,7 @@ def neighbourhood_update(
     new = ((offspring - centre) / scale).unbind(-1)
     old = ((f - centre) / scale).unbind(-1)
     columns = weights.to(f.dtype).mT.contiguous()
-    offered = _aggregate(
-        [gap.unsqueeze(-1) for gap in new], [columns[k][targets] for k in range(m)], kind, theta
-    )
+    offered = _aggregate([gap.unsqueeze(-1) for gap in new], [columns[k][targets] for k in range(m)], kind, theta)
     incumbent = _aggregate(list(old), list(columns), kind, theta)
     flat, offered = targets.flatten(-2), offered.flatten(-2)
     if violation is not None and offspring_violation is not None:

@@ -75,7 +75,7 @@ def category_reset(x: Tensor, uniforms: Tensor, sizes: Tensor, *, probability: f
 
 
 def integer_step(
-    x: Tensor, uniforms: Tensor, lower: Tensor, upper: Tensor, *, probability: float, mean_step: float = 1.0
+    x: Tensor, uniforms: Tensor, lower: Tensor, upper: Tensor, *, probability: float, mean_step: float | Tensor = 1.0
 ) -> Tensor:
     """Return a copy in which each integer has moved with a probability by a geometric step, either way.
 
@@ -87,14 +87,14 @@ def integer_step(
         Whether and where to, and how far.
     lower, upper : Tensor, shape (d,)
         Steps beyond a bound end at it; a step away from a bound on which `x` lies goes the other way.
-    mean_step : float, at least 1
+    mean_step : float, or Tensor that broadcasts to (..., n, d), at least 1
     """
     moved = uniforms[..., 0, :, :] < probability
     sign = torch.where(uniforms[..., 0, :, :] < 0.5 * probability, -1.0, 1.0).to(torch.float64)
     sign = torch.where(x <= lower, 1.0, torch.where(x >= upper, -1.0, sign))
     size = torch.ones_like(sign)
-    if mean_step > 1:
-        stay = torch.tensor(1 - 1 / mean_step, dtype=torch.float64, device=x.device)
+    if isinstance(mean_step, Tensor) or mean_step > 1:
+        stay = 1 - 1 / torch.as_tensor(mean_step, dtype=torch.float64, device=x.device)
         size = 1 + (torch.log1p(-uniforms[..., 1, :, :].double()) / stay.log()).floor()
     target = torch.minimum(torch.maximum(x + sign * size, lower), upper)
     return torch.where(moved, target.to(x.dtype), x)

@@ -101,9 +101,7 @@ def survive_nsga3(
         low = torch.where(ideal < torch.inf, ideal, torch.where(stays, columns, torch.inf).amin(-1))
     worst_front = torch.where(first.unsqueeze(-2), columns, -torch.inf).amax(-1)
     worst_all = torch.where(stays, columns, -torch.inf).amax(-1)
-    extremes = extreme_points(
-        columns.mT, low, first, memory.extremes, tolerance=_NEAR_AXIS * (worst_front - low)
-    )
+    extremes = extreme_points(columns.mT, low, first, memory.extremes, tolerance=_NEAR_AXIS * (worst_front - low))
     if violation is not None:  # infeasible rows serve for the moment, but are not remembered
         known = (violation <= 0).any(-1)[..., None, None]
         memory = memory._replace(extremes=torch.where(known, extremes, memory.extremes))
@@ -194,9 +192,7 @@ def survive_hype(
         order = front.argsort(dim=-1, stable=True)
         certain = order[: int((front < last).sum())]
         rows = (front == last).nonzero().squeeze(-1)
-        kept = _trim(
-            tables[run, rows], n_survivors - len(certain), corners[run], draws[run], rounds, use_exact
-        )
+        kept = _trim(tables[run, rows], n_survivors - len(certain), corners[run], draws[run], rounds, use_exact)
         chosen.append(torch.cat([certain, rows[kept]]))
     indices = torch.stack(chosen).reshape(*lead, n_survivors)
     return indices, rank.gather(-1, indices), reference
@@ -208,9 +204,7 @@ def _trim(f: Tensor, n_kept: int, reference: Tensor, draws: Tensor, rounds: int,
     for left in range(min(rounds, len(f) - n_kept), 0, -1):
         surplus = len(alive) - n_kept
         here = f[alive]
-        fitness = (
-            exact_contributions(here, reference) if exact else hype_fitness(here, reference, surplus, draws)
-        )
+        fitness = exact_contributions(here, reference) if exact else hype_fitness(here, reference, surplus, draws)
         order = crowding_distance(here).argsort(dim=-1, stable=True)
         order = order[fitness[order].argsort(dim=-1, stable=True)]
         alive = alive[order[-(-surplus // left) :]].sort().values

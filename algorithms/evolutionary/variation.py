@@ -31,6 +31,7 @@ def simulated_binary_crossover(
     eta: float = 20.0,
     probability: float = 0.5,
     bounded: bool = False,
+    single: bool = False,
 ) -> Tensor:
     """Return two children of every pair of parents, by simulated binary crossover.
 
@@ -47,10 +48,12 @@ def simulated_binary_crossover(
         Chance of each variable to be crossed. Of the crossed ones, half are exchanged between the children.
     bounded : bool, default False
         Spread from a distribution that ends at the bounds (Deb's later form) instead of clipping to them.
+    single : bool, default False
+        Return the first child of every pair only.
 
     Returns
     -------
-    Tensor, shape (..., 2 q, d)
+    Tensor, shape (..., 2 q, d), or (..., q, d) if `single`
         The first child of every pair, then the second of every pair. Variables that are not crossed are
         exactly those of the parents. O(q d) time and memory.
 
@@ -76,6 +79,8 @@ def simulated_binary_crossover(
     above, below = middle + plus * half, middle - minus * half
     swap = exchanged & crossed
     one = torch.where(crossed, torch.where(swap, below, above), first)
+    if single:
+        return one.clamp_(lower, upper)
     two = torch.where(crossed, torch.where(swap, above, below), second)
     return torch.cat([one, two], dim=-2).clamp_(lower, upper)
 
@@ -189,9 +194,7 @@ def differential(base: Tensor, plus: Tensor, minus: Tensor, scale: float | Tenso
     return base + scale * (plus - minus)
 
 
-def binomial_crossover(
-    target: Tensor, mutant: Tensor, uniforms: Tensor, *, rate: float | Tensor = 0.9
-) -> Tensor:
+def binomial_crossover(target: Tensor, mutant: Tensor, uniforms: Tensor, *, rate: float | Tensor = 0.9) -> Tensor:
     """Return trial vectors: each variable from the mutant with a chance, one of them always.
 
     Parameters

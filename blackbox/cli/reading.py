@@ -65,7 +65,9 @@ def export(
 def plot(
     file: Annotated[Path, _STUDY],
     kind: Annotated[str, typer.Argument(metavar="KIND", help=_KINDS, show_default=False)],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A name in .png or .svg; default: KIND.png.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A name in .png or .svg; default: KIND.png.")
+    ] = None,
 ) -> None:
     """Draw a picture of a study."""
     if kind not in PICTURES:

@@ -27,6 +27,7 @@ a command or a module is searched by, is relative to the folder of the TOML file
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Settings:
     @property
     def database(self) -> Path:
         """The study file."""
-        return self.folder / self.file
+        return Path(os.path.normpath(self.folder / self.file))
 
 
 def read_settings(path: Path) -> Settings:

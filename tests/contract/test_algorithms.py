@@ -9,7 +9,7 @@ import pytest
 
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import CMAES, BayesianOptimization, RandomSearch, Sobol
+from blackbox.algorithms import CMAES, NSGA2, NSGA3, BayesianOptimization, RandomSearch, Sobol
 from blackbox.testing import ALGORITHM_CHECKS
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
@@ -20,6 +20,10 @@ CASES: list[Algorithm[Any]] = [
     Sobol(),
     CMAES(),
     CMAES(population_size=5, restarts="ipop", diagonal=True),
+    NSGA2(population_size=12),
+    NSGA2(population_size=7, steady_state=True),
+    NSGA3(population_size=12),
+    NSGA3(population_size=12, divisions=20, steady_state=True),
 ]
 
 

@@ -184,6 +184,43 @@ print("evaluations", study.run(evaluations=3, workers=2).n_evaluations)
 """
 
 
+GUARDED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from blackbox.algorithms import Sobol
+from blackbox.study import Study
+from faults.programs import Noted, problem
+
+if __name__ == "__main__":
+    with Study(problem(Noted(Path("notes"), 600.0)), Sobol(), "a.db", seed=0) as study:
+        study.run(evaluations=5, workers=2)
+"""
+
+
+def test_workers_end_with_their_study_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(GUARDED.format(tests=str(ROOT / "tests")))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    parent = subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env=environment)
+    notes = tmp_path / "notes"
+    wait_until(lambda: notes.exists() and len(notes.read_text().splitlines()) == 2, 60)
+    parent.kill()
+    parent.wait()
+    workers = [int(line.split()[0]) for line in notes.read_text().splitlines()]
+    wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 10)
+    with Study(problem(), Sobol(), tmp_path / "a.db") as study:
+        assert study.n_pending == 3  # two in flight, one asked ahead
+        assert study.run(evaluations=5).n_evaluations == 5
+        assert [record.id for record in study.history()] == list(range(5))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_a_script_without_a_guard_is_told_what_to_do(tmp_path: Path) -> None:
     done = run_script(SCRIPT, tmp_path)
     assert done.returncode == 1

@@ -24,9 +24,7 @@ def test_neighbours_are_the_nearest_with_itself_first(tree_from, monkeypatch):
             assert found[:, 0].tolist() == list(range(len(weights)))
             assert all(len(set(row)) == size for row in found.tolist())
             expected = distance.sort(dim=-1).values[:, :size]
-            torch.testing.assert_close(
-                distance.gather(-1, found).sort(-1).values, expected, atol=1e-7, rtol=0
-            )
+            torch.testing.assert_close(distance.gather(-1, found).sort(-1).values, expected, atol=1e-7, rtol=0)
 
 
 def scalar(f, w, z, kind, theta=5.0):
@@ -109,9 +107,7 @@ def test_update_prefers_less_violation():
     targets = neighbours(weights, 4)
     f, y = rand(7, 2), rand(7, 2, seed=1)
     cf, cy = (rand(7, seed=2) * 3).floor() - 1, (rand(7, seed=3) * 3).floor() - 1
-    found = neighbourhood_update(
-        f, y, targets, weights, torch.zeros(2).double(), violation=cf, offspring_violation=cy
-    )
+    found = neighbourhood_update(f, y, targets, weights, torch.zeros(2).double(), violation=cf, offspring_violation=cy)
     expected = update_loop(
         f.tolist(), y.tolist(), targets.tolist(), weights.tolist(), [0.0, 0.0], "tchebycheff", None,
         cf.tolist(), cy.tolist(),

@@ -59,9 +59,7 @@ def test_crossovers_and_flips_of_bits(dtype):
     flipped = discrete.bit_flip(first, rand(2, 30, 8), probability=0.25)
     assert flipped.dtype == dtype
     assert 0.15 < float(flipped.double().mean()) < 0.35
-    assert torch.equal(
-        discrete.k_point_crossover(first[..., :1], second[..., :1], rand(2, 30, 1))[0], first[..., :1]
-    )
+    assert torch.equal(discrete.k_point_crossover(first[..., :1], second[..., :1], rand(2, 30, 1))[0], first[..., :1])
 
 
 def test_category_reset_reaches_all_others_alike():
@@ -90,6 +88,4 @@ def test_rounding_keeps_to_the_bounds():
     x = torch.tensor([[0.4, 0.6, 0.6]])
     is_integer = torch.tensor([True, True, False])
     lower, upper = torch.tensor([0.2, 0.0, 0.0]), torch.tensor([3.0, 0.7, 1.0])
-    torch.testing.assert_close(
-        discrete.round_integers(x, is_integer, lower, upper), torch.tensor([[1.0, 0.0, 0.6]])
-    )
+    torch.testing.assert_close(discrete.round_integers(x, is_integer, lower, upper), torch.tensor([[1.0, 0.0, 0.6]]))

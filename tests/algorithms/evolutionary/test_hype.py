@@ -48,10 +48,7 @@ def test_exact_contributions_are_losses_of_volume(m, n, levels):
         front = [
             i
             for i in range(n)
-            if not any(
-                all(a <= b for a, b in zip(other, rows[i], strict=True)) and other != rows[i]
-                for other in rows
-            )
+            if not any(all(a <= b for a, b in zip(other, rows[i], strict=True)) and other != rows[i] for other in rows)
         ]
         for i in range(n):
             rest = [rows[j] for j in front if j != i]

@@ -103,9 +103,7 @@ def test_tolerance_keeps_far_rows_from_being_extreme():
 def test_nadir_is_where_the_plane_meets_the_axes():
     extremes = torch.tensor([[2.5, 0.5, 0.5], [0.5, 3.5, 0.5], [0.5, 0.5, 4.5]], dtype=F64)
     ideal, far = torch.full((3,), 0.5, dtype=F64), torch.full((3,), 100.0, dtype=F64)
-    torch.testing.assert_close(
-        hyperplane_nadir(extremes, ideal, far, far), torch.tensor([2.5, 3.5, 4.5], dtype=F64)
-    )
+    torch.testing.assert_close(hyperplane_nadir(extremes, ideal, far, far), torch.tensor([2.5, 3.5, 4.5], dtype=F64))
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,8 @@ def angle(a, b):
 def test_neighbour_angles_are_the_smallest(monkeypatch):
     monkeypatch.setattr(rvea, "_BLOCK_CPU", 60)
     directions = rand(20, 3)
-    expected = [
-        min(angle(a, b) for j, b in enumerate(directions) if j != i) for i, a in enumerate(directions)
-    ]
-    torch.testing.assert_close(
-        neighbour_angles(directions), torch.tensor(expected, dtype=F64), atol=1e-7, rtol=0
-    )
+    expected = [min(angle(a, b) for j, b in enumerate(directions) if j != i) for i, a in enumerate(directions)]
+    torch.testing.assert_close(neighbour_angles(directions), torch.tensor(expected, dtype=F64), atol=1e-7, rtol=0)
     assert neighbour_angles(torch.ones(1, 3)).tolist() == [pytest.approx(math.pi / 2)]
 
 
@@ -55,8 +51,6 @@ def test_winners_equal_the_loop(penalty):
 
 
 def test_adapted_directions_follow_the_range():
-    found = adapt_directions(
-        das_dennis(2, 2), torch.tensor([0.0, 1.0]).double(), torch.tensor([1.0, 3.0]).double()
-    )
+    found = adapt_directions(das_dennis(2, 2), torch.tensor([0.0, 1.0]).double(), torch.tensor([1.0, 3.0]).double())
     torch.testing.assert_close(found[1], torch.tensor([1.0, 2.0], dtype=F64) / 5**0.5)
     torch.testing.assert_close(found.norm(dim=-1), torch.ones(3, dtype=F64))

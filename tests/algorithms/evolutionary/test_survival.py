@@ -138,9 +138,7 @@ def test_hype_and_rvea_give_exactly_n_and_batches_equal_single_runs(case, constr
         options = [{"violation": None if violation is None else violation[run]} for run in range(runs)]
         chosen, _, reference = survive_hype(f, wanted, draws, violation=violation)
         sampled, *_ = survive_hype(f, wanted, draws, violation=violation, exact=False, rounds=3)
-        winners, is_winner = survive_rvea(
-            f, wanted, directions, angles, 1.0, divisions=divisions, violation=violation
-        )
+        winners, is_winner = survive_rvea(f, wanted, directions, angles, 1.0, divisions=divisions, violation=violation)
         for run in range(runs):
             for found in (chosen, sampled):
                 assert len(set(found[run].tolist())) == wanted

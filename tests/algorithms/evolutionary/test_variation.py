@@ -77,9 +77,7 @@ def test_sbx_stays_in_bounds_and_batches_exactly(dtype, bounded):
     assert found.dtype == dtype
     assert bool(((found >= lower) & (found <= upper)).all())
     for run in range(3):
-        alone = simulated_binary_crossover(
-            first[run], second[run], uniforms[run], lower, upper, bounded=bounded
-        )
+        alone = simulated_binary_crossover(first[run], second[run], uniforms[run], lower, upper, bounded=bounded)
         assert torch.equal(found[run], alone)
     kept = uniforms >= 0.5
     assert torch.equal(found[:, :11][kept], first[kept])

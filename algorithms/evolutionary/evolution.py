@@ -1,0 +1,225 @@
+"""The generation that genetic algorithms share: choose parents, vary them, merge what was told, let some survive.
+
+Everything that computes is a function of tensors with any leading dimensions and of uniform numbers that were drawn
+beforehand, so one program serves one run and a batch of runs (see `batched`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
+from blackbox.algorithms.evolutionary.draws import draw
+from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws
+from blackbox.algorithms.evolutionary.offspring import Reproduction, initial_points
+from blackbox.algorithms.evolutionary.population import (
+    Population,
+    check_count,
+    check_memory,
+    check_variation,
+    empty_population,
+    front_of,
+    joined,
+    total_violation,
+)
+
+__all__ = ["Evolution", "Survivors", "Tools"]
+
+_MANY = 2**31
+
+
+class Tools(NamedTuple):
+    """Constants of one search: how to vary its points, and what the algorithm makes of its settings."""
+
+    reproduction: Reproduction
+    constants: Any
+
+
+class Survivors(NamedTuple):
+    """The rows that live on, shape (..., n), those that mate first; the new memory; and how many mate, None for all."""
+
+    rows: Tensor
+    memory: dict[str, Tensor]
+    parents: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evolution:
+    """Settings and steps of a genetic algorithm; subclasses say who mates and who survives.
+
+    Parameters
+    ----------
+    population_size : int, default 100
+        Members N; any number from 2.
+    crossover_eta, crossover_probability : float
+        Distribution index of simulated binary crossover, and the chance of each variable to be crossed.
+    mutation_eta : float
+        Distribution index of polynomial mutation.
+    mutation_probability : float, optional
+        Chance of each variable to be mutated. Default: 1 / d.
+    steady_state : bool, default False
+        Answer while candidates are pending, and learn from any number of rows at once, instead of generations.
+    """
+
+    population_size: int = 100
+    crossover_eta: float = 15.0
+    crossover_probability: float = 0.5
+    mutation_eta: float = 20.0
+    mutation_probability: float | None = None
+    steady_state: bool = False
+
+    _objectives: ClassVar[tuple[int, int | None]] = (1, None)
+    _own_result: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_count("population_size", self.population_size, 2)
+        check_variation(
+            crossover_eta=self.crossover_eta,
+            crossover_probability=self.crossover_probability,
+            mutation_eta=self.mutation_eta,
+            mutation_probability=self.mutation_probability,
+        )
+
+    # -- what subclasses say ---------------------------------------------------------------------------------
+
+    def constants(self, spec: Spec) -> Any:
+        """Return constants that `survive` needs; called once for each search."""
+        return None
+
+    def first_memory(self, spec: Spec) -> dict[str, Tensor]:
+        """Return what is remembered before anything was told."""
+        return {}
+
+    def row_bytes(self, spec: Spec) -> float:
+        """Return the memory for each member beside points, values and ranks, in bytes."""
+        return 0.0
+
+    def mating_draws(self, n: int, count: int) -> int:
+        """Return how many uniform numbers `parents` takes."""
+        return 2 * choosing_draws(n, count)
+
+    def parents(self, uniforms: Tensor, n: int, count: int, pool: int | Tensor, total: Tensor | None) -> Tensor:
+        """Return `count` parents, shape (..., count), out of the first `pool` of n members: the better of two.
+
+        `total` holds the total violations, shape (..., n), or is None without constraints.
+        """
+        half = uniforms.shape[-1] // 2
+        first = choose_rows(uniforms[..., :half], n, count, pool)
+        return torch.minimum(first, choose_rows(uniforms[..., half:], n, count, pool))
+
+    def survival_draws(self, n: int, m: int) -> int:
+        """Return how many uniform numbers `survive` takes for n rows with m objectives."""
+        return 0
+
+    def survive(
+        self,
+        constants: Any,
+        values: Tensor,
+        total: Tensor | None,
+        n_survivors: int,
+        memory: Mapping[str, Tensor],
+        uniforms: Tensor,
+    ) -> Survivors:
+        """Return the survivors of values (..., n, m) with total violations (..., n), failed rows last."""
+        raise NotImplementedError
+
+    # -- the steps, for any leading dimensions -----------------------------------------------------------------
+
+    def offspring_draws(self, tools: Tools, n: int, count: int) -> int:
+        """Return how many uniform numbers `offspring` takes."""
+        pairs = (count + 1) // 2
+        return self.mating_draws(n, 2 * pairs) + tools.reproduction.draws(pairs)
+
+    def offspring(
+        self, tools: Tools, x: Tensor, total: Tensor | None, pool: int | Tensor, count: int, uniforms: Tensor
+    ) -> Tensor:
+        """Return `count` children, shape (..., count, d), of members x of shape (..., n, d)."""
+        n, pairs = x.shape[-2], (count + 1) // 2
+        cut = self.mating_draws(n, 2 * pairs)
+        chosen = self.parents(uniforms[..., :cut], n, 2 * pairs, pool, total)
+        if x.dim() == 2:
+            pool_x = x.index_select(0, chosen)
+        else:
+            pool_x = x.gather(-2, chosen.unsqueeze(-1).expand(*chosen.shape, x.shape[-1]))
+        first, second = pool_x[..., :pairs, :], pool_x[..., pairs:, :]
+        children = tools.reproduction.children(first, second, uniforms[..., cut:])
+        return children if 2 * pairs == count else children[..., :count, :]
+
+    # -- the kernel protocol -----------------------------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Constraints, every kind of parameter, external points; asynchronous if `steady_state`."""
+        return Capabilities(
+            objectives=self._objectives,
+            constraints=True,
+            asynchronous=self.steady_state,
+            own_result=self._own_result,
+        )
+
+    def tools(self, spec: Spec) -> Tools:
+        """Return the constants of a search."""
+        reproduction = Reproduction(
+            spec,
+            crossover_eta=self.crossover_eta,
+            crossover_probability=self.crossover_probability,
+            mutation_eta=self.mutation_eta,
+            mutation_probability=self.mutation_probability,
+        )
+        return Tools(reproduction, self.constants(spec))
+
+    def init(self, spec: Spec, generator: torch.Generator) -> Population:
+        """Return a population without members.
+
+        Raises
+        ------
+        SettingError
+            If the population cannot fit in memory.
+        """
+        check_memory(spec, self.population_size, extra=self.row_bytes(spec))
+        return empty_population(spec, memory=self.first_memory(spec), tools=self.tools(spec))
+
+    def ready(self, spec: Spec, state: Population, pending: int) -> int:
+        """Return the size of a generation; without limit in steady state."""
+        return _MANY if self.steady_state else self.population_size
+
+    def ask(
+        self, spec: Spec, state: Population, request: Request, generator: torch.Generator
+    ) -> tuple[Population, Candidates]:
+        """Propose random points until there were as many as members, then children."""
+        n, count = len(state), request.n
+        tools = state.tools or self.tools(spec)
+        if state.parents == 0 or max(state.asked, state.told) < self.population_size:
+            x = initial_points(spec, draw(generator, count * spec.dim, dtype=spec.dtype).reshape(count, -1))
+        else:
+            uniforms = draw(generator, self.offspring_draws(tools, n, count), dtype=spec.dtype)
+            x = self.offspring(tools, state.x, total_violation(state.violations), state.parents, count, uniforms)
+        asked = state.asked + count
+        following = Population(
+            state.x, state.values, state.violations, state.parents, asked, state.told, state.memory, tools
+        )
+        return following, Candidates(x)
+
+    def tell(self, spec: Spec, state: Population, seen: Seen, generator: torch.Generator) -> Population:
+        """Merge what was told with the members; N of them survive."""
+        tools = state.tools or self.tools(spec)
+        x, values, violations = joined(state, seen)
+        n, m = values.shape
+        uniforms = draw(generator, self.survival_draws(n, m), dtype=spec.dtype)
+        total = total_violation(violations)
+        kept = min(n, self.population_size)
+        rows, memory, parents = self.survive(tools.constants, values, total, kept, state.memory, uniforms)
+        x, values = x.index_select(0, rows), values.index_select(0, rows)
+        violations = violations.index_select(0, rows) if total is not None else violations[:kept]
+        usable = kept - int(values[:, 0].isnan().sum())
+        pool = usable if parents is None else max(1, min(int(parents), usable)) if usable else 0
+        return Population(x, values, violations, pool, state.asked, state.told + len(seen), memory, tools)
+
+    def result(self, spec: Spec, state: Population) -> Front | None:
+        """Return the members that are feasible and not dominated."""
+        return front_of(state) if self._own_result else None

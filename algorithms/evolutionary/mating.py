@@ -1,0 +1,45 @@
+"""Which rows become parents, from populations whose best rows stand first."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from blackbox.algorithms.evolutionary.selection import random_rows
+
+__all__ = ["choose_rows", "choosing_draws"]
+
+
+def choosing_draws(n: int, count: int) -> int:
+    """Return how many uniform numbers it takes to choose `count` of n rows."""
+    return n if 2 * count >= n else count
+
+
+def choose_rows(uniforms: Tensor, n: int, count: int, pool: int | Tensor) -> Tensor:
+    """Return `count` rows out of the first `pool` of n, each about equally often.
+
+    The rows are shuffled and taken one after the other, in turns; where less than half of them are wanted, they are
+    drawn with replacement.
+
+    Parameters
+    ----------
+    uniforms : Tensor, shape (..., `choosing_draws(n, count)`)
+    pool : int, or Tensor of shape (..., 1)
+        At least 1, at most n.
+
+    Returns
+    -------
+    Tensor, shape (..., count), int64
+        O(n log n), or O(count).
+    """
+    if 2 * count < n:
+        if isinstance(pool, int):
+            return random_rows(uniforms, pool)
+        return torch.minimum((uniforms.double() * pool).to(torch.int64), pool - 1)
+    if isinstance(pool, int):
+        order = uniforms[..., :pool].argsort(dim=-1, stable=True)
+        return order if count == pool else order[..., torch.arange(count, device=order.device) % pool]
+    index = torch.arange(n, device=uniforms.device)
+    order = torch.where(index < pool, uniforms, 2.0).argsort(dim=-1, stable=True)
+    turn = torch.arange(count, device=order.device) % pool
+    return order.gather(-1, turn.expand(*order.shape[:-1], count))

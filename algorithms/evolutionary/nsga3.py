@@ -1,0 +1,146 @@
+"""NSGA-III: fronts, and niches around reference directions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from blackbox.algorithm import Spec
+from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
+from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws
+from blackbox.algorithms.evolutionary.population import check_count
+from blackbox.algorithms.evolutionary.reference import das_dennis, das_dennis_size, simplex_directions
+from blackbox.algorithms.evolutionary.survival import Normalization, initial_normalization, survive_nsga3
+from blackbox.errors import SettingError
+
+__all__ = ["NSGA3", "Directions", "make_directions"]
+
+
+class Directions(NamedTuple):
+    """Reference directions, shape (r, m), and their divisions where they are one lattice."""
+
+    directions: Tensor
+    divisions: int | None
+
+
+def make_directions(spec: Spec, population_size: int, divisions: int | None) -> Directions:
+    """Return the lattice with the given divisions, or the largest that has at most as many directions as members.
+
+    Raises
+    ------
+    SettingError
+        If `divisions` asks for more than 100 directions a member, which would not be served.
+    """
+    m = spec.n_objectives
+    if divisions is None:
+        found, lattice = simplex_directions(population_size, m, dtype=spec.dtype, device=spec.device)
+        return Directions(found, lattice)
+    if das_dennis_size(m, divisions) > 100 * population_size + 10_000:
+        raise SettingError(
+            f"divisions: {divisions} make {das_dennis_size(m, divisions)} directions of {m} objectives, "
+            f"more than 100 for each of the {population_size} members"
+        )
+    return Directions(das_dennis(m, divisions, dtype=spec.dtype, device=spec.device), divisions)
+
+
+@dataclass(frozen=True, slots=True)
+class NSGA3(Evolution):
+    """NSGA-III: non-dominated sorting and niches around reference directions, for three objectives and more.
+
+    Real, integer, ordinal, categorical and conditional parameters; constraints by total violation; failed rows rank
+    last and mate only while there is nothing else; points that were not asked join the population. Any number of
+    members, equal to that of the directions or not.
+
+    Parameters
+    ----------
+    population_size : int, default 100
+        Members N; any number from 2.
+    divisions : int, optional
+        Of each axis of the lattice of directions (Das and Dennis). Default: the largest lattice (of two layers for
+        many objectives) with at most N directions.
+    crossover_eta : float, default 30
+        Distribution index of simulated binary crossover.
+    crossover_probability : float, default 0.5
+        Chance of each variable to be crossed.
+    mutation_eta : float, default 20
+        Distribution index of polynomial mutation.
+    mutation_probability : float, optional
+        Chance of each variable to be mutated. Default: 1 / d.
+    steady_state : bool, default False
+        Answer while candidates are pending, and merge any number of told rows at once, instead of generations.
+
+    References
+    ----------
+    K. Deb, H. Jain, An evolutionary many-objective optimization algorithm using reference-point-based nondominated
+    sorting approach, part I, 2014; H. Jain, K. Deb, part II, 2014 (constraints). Deviations: niching in closed form
+    with the same distribution; extreme points are remembered.
+
+    Examples
+    --------
+    >>> import blackbox as bb
+    >>> optimizer = bb.Optimizer(bb.Space.box([0, 0], [1, 1]), NSGA3(population_size=20), objectives=2, seed=0)
+    >>> for _ in range(5):
+    ...     batch = optimizer.ask()
+    ...     _ = optimizer.tell(batch, [[x, (1 + y) * (1 - x)] for x, y in batch.x.tolist()])
+    >>> 1 <= len(optimizer.result()) <= 20
+    True
+    """
+
+    crossover_eta: float = 30.0
+    divisions: int | None = None
+
+    def __post_init__(self) -> None:
+        Evolution.__post_init__(self)
+        if self.divisions is not None:
+            check_count("divisions", self.divisions, 1)
+
+    def constants(self, spec: Spec) -> Directions:
+        """Return the reference directions."""
+        return make_directions(spec, self.population_size, self.divisions)
+
+    def first_memory(self, spec: Spec) -> dict[str, Tensor]:
+        """Return a normalisation that has seen nothing."""
+        return initial_normalization((spec.n_objectives,), dtype=spec.dtype, device=spec.device)._asdict()
+
+    def mating_draws(self, n: int, count: int) -> int:
+        """Return how many uniform numbers `parents` takes."""
+        return 2 * choosing_draws(n, count)
+
+    def parents(self, uniforms: Tensor, n: int, count: int, pool: int | Tensor, total: Tensor | None) -> Tensor:
+        """Return random parents; with constraints, the less violated of two."""
+        half = uniforms.shape[-1] // 2
+        first = choose_rows(uniforms[..., :half], n, count, pool)
+        if total is None:
+            return first
+        second = choose_rows(uniforms[..., half:], n, count, pool)
+        known = total.nan_to_num(nan=torch.inf)
+        return torch.where(known.gather(-1, second) < known.gather(-1, first), second, first)
+
+    def survival_draws(self, n: int, m: int) -> int:
+        """Return how many uniform numbers `survive` takes: three a row."""
+        return 3 * n
+
+    def survive(
+        self,
+        constants: Directions,
+        values: Tensor,
+        total: Tensor | None,
+        n_survivors: int,
+        memory: Mapping[str, Tensor],
+        uniforms: Tensor,
+    ) -> Survivors:
+        """Return the first fronts, the last of them by niche; in the order of the fronts."""
+        rows, _, after = survive_nsga3(
+            values,
+            n_survivors,
+            constants.directions,
+            Normalization(memory["ideal"], memory["extremes"]),
+            uniforms.reshape(*values.shape[:-2], 3, values.shape[-2]),
+            divisions=constants.divisions,
+            violation=total,
+        )
+        return Survivors(rows, after._asdict())

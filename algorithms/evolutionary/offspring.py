@@ -1,0 +1,222 @@
+"""Offspring in any space: crossover and mutation by the kind of each column, for all pairs at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from blackbox.algorithm import Spec
+from blackbox.algorithms.evolutionary.discrete import category_reset, integer_step, round_integers
+from blackbox.algorithms.evolutionary.draws import split_draws
+from blackbox.algorithms.evolutionary.variation import (
+    mutation_count,
+    polynomial_mutation,
+    simulated_binary_crossover,
+)
+
+__all__ = ["Reproduction", "initial_points"]
+
+_WIDE_STEP = 0.05  # mean step of a whole number, as a share of its range
+
+
+def initial_points(spec: Spec, uniforms: Tensor) -> Tensor:
+    """Return uniform numbers, shape (..., n, d), as points of the space."""
+    points: Tensor = spec.space.from_unit(uniforms.reshape(-1, spec.dim))
+    return points.reshape(uniforms.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixed:
+    """Columns by kind, for spaces that are not plain boxes; each an index, shape (c,), int64."""
+
+    log: Tensor
+    real: Tensor
+    whole: Tensor
+    categorical: Tensor
+    conditional: bool
+    sizes: Tensor
+    log_whole: Tensor
+
+
+class Reproduction:
+    """Crossover and mutation of the points of one space.
+
+    Real columns: simulated binary crossover and polynomial mutation, on the scale on which they are searched (log
+    or linear). Whole numbers and ordinal levels: the same crossover, rounded, and geometric steps. Categories:
+    uniform crossover, and other categories. A column that is inactive in one parent takes the other's value, and a
+    random one where it is inactive in both.
+
+    Parameters
+    ----------
+    spec : Spec
+    crossover_eta, mutation_eta : float
+        Distribution indices.
+    crossover_probability : float
+        Chance of each variable to be crossed.
+    mutation_probability : float, optional
+        Chance of each variable to be mutated; default 1 / d.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        *,
+        crossover_eta: float,
+        crossover_probability: float,
+        mutation_eta: float,
+        mutation_probability: float | None,
+    ) -> None:
+        self.space: Any = spec.space
+        self.dim = spec.dim
+        self.lower, self.upper = spec.lower, spec.upper
+        self.low, self.high = self.lower, self.upper  # on the scale that is searched
+        self.crossover_eta, self.crossover_probability = crossover_eta, crossover_probability
+        self.mutation_eta = mutation_eta
+        self.mutation_probability = min(1.0, 1 / spec.dim if mutation_probability is None else mutation_probability)
+        self.mixed: _Mixed | None = None
+        if not spec.space.is_box:
+            self._sort_columns(spec)
+
+    def _sort_columns(self, spec: Spec) -> None:
+        kinds, log = spec.space.kinds, spec.space.log
+
+        def index(mask: Any) -> Tensor:
+            return torch.from_numpy(np.flatnonzero(mask)).to(spec.device)
+
+        whole = (kinds == 1) | (kinds == 3)
+        self.mixed = _Mixed(
+            index(log),
+            index(kinds == 0),
+            index(whole),
+            index(kinds == 2),
+            bool(spec.space.conditions),
+            (self.upper[index(kinds == 2)] + 1).to(torch.int64),
+            torch.from_numpy(log[whole]).to(spec.device),
+        )
+        self.low, self.high = self._scaled(self.lower), self._scaled(self.upper)
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """Return points with logarithms in the columns that are searched on a log scale."""
+        if self.mixed is None or not self.mixed.log.numel():
+            return x
+        out = x.clone()
+        out[..., self.mixed.log] = out[..., self.mixed.log].log()
+        return out
+
+    def _unscaled(self, z: Tensor) -> Tensor:
+        if self.mixed is None or not self.mixed.log.numel():
+            return z
+        out = z.clone()
+        out[..., self.mixed.log] = out[..., self.mixed.log].exp()
+        return out.clamp_(self.lower, self.upper)
+
+    def _shapes(self, pairs: int, rows: int) -> list[tuple[int, ...]]:
+        real = self.dim if self.mixed is None else self.mixed.real.numel()
+        shapes: list[tuple[int, ...]] = [(pairs, self.dim)]
+        shapes.append((2, mutation_count(rows * real, self.mutation_probability) if real else 0))
+        if self.mixed is not None:
+            c = self.mixed.categorical.numel()
+            shapes += [(2, rows, self.mixed.whole.numel()), (pairs, c), (rows, c)]
+            shapes.append((pairs, self.dim) if self.mixed.conditional else (0,))
+        return shapes
+
+    def draws(self, pairs: int, *, single: bool = False) -> int:
+        """Return how many uniform numbers `children` takes for so many pairs of parents."""
+        return sum(int(np.prod(shape)) for shape in self._shapes(pairs, pairs if single else 2 * pairs))
+
+    def children(self, first: Tensor, second: Tensor, uniforms: Tensor, *, single: bool = False) -> Tensor:
+        """Return the children of pairs of parents.
+
+        Parameters
+        ----------
+        first, second : Tensor, shape (..., q, d)
+        uniforms : Tensor, shape (..., `draws(q)`)
+        single : bool, default False
+            Return the first child of every pair only.
+
+        Returns
+        -------
+        Tensor, shape (..., 2 q, d), or (..., q, d) if `single`
+        """
+        q = first.shape[-2]
+        parts = split_draws(uniforms, *self._shapes(q, q if single else 2 * q))
+        if self.mixed is None:
+            crossed = self._crossed(first, second, parts[0], single)
+            return self._mutated(crossed, parts[1])
+        return self._mixed_children(first, second, parts, single, self.mixed)
+
+    def _crossed(self, first: Tensor, second: Tensor, uniforms: Tensor, single: bool) -> Tensor:
+        return simulated_binary_crossover(
+            first,
+            second,
+            uniforms,
+            self.low,
+            self.high,
+            eta=self.crossover_eta,
+            probability=self.crossover_probability,
+            single=single,
+        )
+
+    def _mutated(self, x: Tensor, uniforms: Tensor) -> Tensor:
+        return polynomial_mutation(
+            x,
+            uniforms,
+            self.low,
+            self.high,
+            eta=self.mutation_eta,
+            probability=self.mutation_probability,
+            in_place=True,
+        )
+
+    def _mixed_children(
+        self, first: Tensor, second: Tensor, parts: list[Tensor], single: bool, mixed: _Mixed
+    ) -> Tensor:
+        first, second = self._scaled(first), self._scaled(second)
+        if mixed.conditional:
+            first, second = self._filled(first, second, parts[5], mixed)
+        z = self._crossed(first, second, parts[0], single)
+        if mixed.categorical.numel():
+            one, two = first[..., mixed.categorical], second[..., mixed.categorical]
+            swap = parts[3] < 0.5
+            kept = torch.where(swap, two, one)
+            both = kept if single else torch.cat([kept, torch.where(swap, one, two)], dim=-2)
+            z[..., mixed.categorical] = both
+        if mixed.real.numel():
+            low, high = self.low[mixed.real], self.high[mixed.real]
+            z[..., mixed.real] = polynomial_mutation(
+                z[..., mixed.real],
+                parts[1],
+                low,
+                high,
+                eta=self.mutation_eta,
+                probability=self.mutation_probability,
+            )
+        x = self._unscaled(z)
+        if mixed.whole.numel():
+            x[..., mixed.whole] = self._stepped(x[..., mixed.whole], parts[2], mixed)
+        if mixed.categorical.numel():
+            old = x[..., mixed.categorical]
+            new = category_reset(old, parts[4], mixed.sizes, probability=self.mutation_probability)
+            x[..., mixed.categorical] = new
+        canonical: Tensor = self.space.canonical(x.reshape(-1, self.dim))
+        return canonical.reshape(x.shape)
+
+    def _filled(self, first: Tensor, second: Tensor, uniforms: Tensor, mixed: _Mixed) -> tuple[Tensor, Tensor]:
+        """Put values into inactive columns, on the scale that is searched."""
+        fresh = self.low + uniforms * (self.high - self.low)
+        levels = uniforms[..., mixed.categorical] * mixed.sizes
+        fresh[..., mixed.categorical] = torch.minimum(levels.floor(), self.upper[mixed.categorical])
+        one = torch.where(first.isnan(), torch.where(second.isnan(), fresh, second), first)
+        return one, torch.where(second.isnan(), one, second)
+
+    def _stepped(self, x: Tensor, uniforms: Tensor, mixed: _Mixed) -> Tensor:
+        lower, upper = self.lower[mixed.whole], self.upper[mixed.whole]
+        x = round_integers(x, torch.ones_like(lower, dtype=torch.bool), lower, upper)
+        linear = _WIDE_STEP * (upper - lower)
+        mean = torch.where(mixed.log_whole, _WIDE_STEP * (upper / lower.clamp(min=1)).log() * x.abs(), linear)
+        probability = self.mutation_probability
+        return integer_step(x, uniforms, lower, upper, probability=probability, mean_step=mean.clamp(min=1))
