@@ -112,7 +112,7 @@ class Evolution:
         first = choose_rows(uniforms[..., :half], n, count, pool)
         return torch.minimum(first, choose_rows(uniforms[..., half:], n, count, pool))
 
-    def survival_draws(self, n: int, m: int) -> int:
+    def survival_draws(self, constants: Any, n: int, m: int) -> int:
         """Return how many uniform numbers `survive` takes for n rows with m objectives."""
         return 0
 
@@ -124,8 +124,12 @@ class Evolution:
         n_survivors: int,
         memory: Mapping[str, Tensor],
         uniforms: Tensor,
+        told: int,
     ) -> Survivors:
-        """Return the survivors of values (..., n, m) with total violations (..., n), failed rows last."""
+        """Return the survivors of values (..., n, m) with total violations (..., n), failed rows last.
+
+        `told` is the number of rows that were told so far, these included.
+        """
         raise NotImplementedError
 
     # -- the steps, for any leading dimensions -----------------------------------------------------------------
@@ -201,7 +205,15 @@ class Evolution:
             x = self.offspring(tools, state.x, total_violation(state.violations), state.parents, count, uniforms)
         asked = state.asked + count
         following = Population(
-            state.x, state.values, state.violations, state.parents, asked, state.told, state.memory, tools
+            state.x,
+            state.values,
+            state.violations,
+            state.parents,
+            asked,
+            state.told,
+            state.external,
+            state.memory,
+            tools,
         )
         return following, Candidates(x)
 
@@ -210,15 +222,16 @@ class Evolution:
         tools = state.tools or self.tools(spec)
         x, values, violations = joined(state, seen)
         n, m = values.shape
-        uniforms = draw(generator, self.survival_draws(n, m), dtype=spec.dtype)
+        uniforms = draw(generator, self.survival_draws(tools.constants, n, m), dtype=spec.dtype)
         total = total_violation(violations)
         kept = min(n, self.population_size)
-        rows, memory, parents = self.survive(tools.constants, values, total, kept, state.memory, uniforms)
+        told = state.told + len(seen)
+        rows, memory, parents = self.survive(tools.constants, values, total, kept, state.memory, uniforms, told)
         x, values = x.index_select(0, rows), values.index_select(0, rows)
         violations = violations.index_select(0, rows) if total is not None else violations[:kept]
         usable = kept - int(values[:, 0].isnan().sum())
         pool = usable if parents is None else max(1, min(int(parents), usable)) if usable else 0
-        return Population(x, values, violations, pool, state.asked, state.told + len(seen), memory, tools)
+        return Population(x, values, violations, pool, state.asked, told, 0, memory, tools)
 
     def result(self, spec: Spec, state: Population) -> Front | None:
         """Return the members that are feasible and not dominated."""

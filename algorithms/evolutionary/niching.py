@@ -138,16 +138,24 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
     for part in torch.split(columns, max(64, limit // r), dim=-1):
         cosine = part[0].unsqueeze(-1) * unit[0]
         for k in range(1, m):
-            cosine.addcmul_(part[k].unsqueeze(-1), unit[k])
+            cosine.add_(part[k].unsqueeze(-1) * unit[k])
         # The first of the largest; amax and amin are several times faster than argmax.
         is_best = cosine == cosine.amax(-1, keepdim=True)
         nearest.append(torch.where(is_best, index, r).amin(-1))
     niche = torch.cat(nearest).to(torch.int64).clamp_(max=r - 1)
     chosen = unit[:, niche]
-    along = (columns * chosen).sum(0)
+    along = _folded(columns * chosen)
     away = columns - along * chosen
-    distance = (away * away).sum(0).sqrt_()
+    distance = _folded(away * away).sqrt_()
     return niche.reshape(h.shape[:-1]), distance.reshape(h.shape[:-1])
+
+
+def _folded(columns: Tensor) -> Tensor:
+    """Return the sum over the first dimension, added up in order."""
+    total = columns[0].clone()
+    for column in columns[1:]:
+        total += column
+    return total
 
 
 def associate_lattice(h: Tensor, divisions: int) -> tuple[Tensor, Tensor]:

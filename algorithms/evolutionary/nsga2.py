@@ -53,7 +53,7 @@ class NSGA2(Evolution):
     True
     """
 
-    def survival_draws(self, n: int, m: int) -> int:
+    def survival_draws(self, constants: Any, n: int, m: int) -> int:
         """Return how many uniform numbers `survive` takes: one a row."""
         return n
 
@@ -65,6 +65,7 @@ class NSGA2(Evolution):
         n_survivors: int,
         memory: Mapping[str, Tensor],
         uniforms: Tensor,
+        told: int,
     ) -> Survivors:
         """Return the first fronts, the last of them by crowding; best first."""
         rows, _, _ = survive_nsga2(values, n_survivors, violation=total, uniforms=uniforms)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from blackbox.algorithm import Spec
+from blackbox.algorithms.evolutionary.compact import is_compact, survivors_nsga3
 from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
 from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws
 from blackbox.algorithms.evolutionary.population import check_count
@@ -21,10 +23,11 @@ __all__ = ["NSGA3", "Directions", "make_directions"]
 
 
 class Directions(NamedTuple):
-    """Reference directions, shape (r, m), and their divisions where they are one lattice."""
+    """Reference directions, shape (r, m); their divisions where they are one lattice; columns of unit length (m, r)."""
 
     directions: Tensor
     divisions: int | None
+    unit: Tensor | None = None
 
 
 def make_directions(spec: Spec, population_size: int, divisions: int | None) -> Directions:
@@ -100,7 +103,9 @@ class NSGA3(Evolution):
 
     def constants(self, spec: Spec) -> Directions:
         """Return the reference directions."""
-        return make_directions(spec, self.population_size, self.divisions)
+        found = make_directions(spec, self.population_size, self.divisions)
+        unit = found.directions / found.directions.norm(dim=-1, keepdim=True)
+        return found._replace(unit=unit.mT.contiguous())
 
     def first_memory(self, spec: Spec) -> dict[str, Tensor]:
         """Return a normalisation that has seen nothing."""
@@ -120,7 +125,7 @@ class NSGA3(Evolution):
         known = total.nan_to_num(nan=torch.inf)
         return torch.where(known.gather(-1, second) < known.gather(-1, first), second, first)
 
-    def survival_draws(self, n: int, m: int) -> int:
+    def survival_draws(self, constants: Any, n: int, m: int) -> int:
         """Return how many uniform numbers `survive` takes: three a row."""
         return 3 * n
 
@@ -132,9 +137,23 @@ class NSGA3(Evolution):
         n_survivors: int,
         memory: Mapping[str, Tensor],
         uniforms: Tensor,
+        told: int,
     ) -> Survivors:
         """Return the first fronts, the last of them by niche; in the order of the fronts."""
-        rows, _, after = survive_nsga3(
+        if total is None and constants.unit is not None and is_compact(values) and _is_finite(values):
+            found, ideal, extremes = survivors_nsga3(
+                values.numpy(),
+                n_survivors,
+                constants.directions,
+                constants.unit.numpy(),
+                constants.divisions,
+                memory["ideal"].numpy(),
+                memory["extremes"].numpy(),
+                uniforms.numpy().reshape(3, -1),
+            )
+            after = {"ideal": torch.from_numpy(ideal), "extremes": torch.from_numpy(extremes)}
+            return Survivors(torch.from_numpy(found), after)
+        rows, _, memory_after = survive_nsga3(
             values,
             n_survivors,
             constants.directions,
@@ -143,4 +162,8 @@ class NSGA3(Evolution):
             divisions=constants.divisions,
             violation=total,
         )
-        return Survivors(rows, after._asdict())
+        return Survivors(rows, memory_after._asdict())
+
+
+def _is_finite(values: Tensor) -> bool:
+    return math.isfinite(float(values.numpy().sum()))

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from blackbox.algorithm import Spec
+from blackbox.algorithms.evolutionary.compact import Bounds, is_compact
+from blackbox.algorithms.evolutionary.compact import offspring as compact_offspring
 from blackbox.algorithms.evolutionary.discrete import category_reset, integer_step, round_integers
 from blackbox.algorithms.evolutionary.draws import split_draws
 from blackbox.algorithms.evolutionary.variation import (
@@ -78,6 +80,7 @@ class Reproduction:
         self.mutation_eta = mutation_eta
         self.mutation_probability = min(1.0, 1 / spec.dim if mutation_probability is None else mutation_probability)
         self.mixed: _Mixed | None = None
+        self._bounds = Bounds(*(bound.cpu().double().numpy() for bound in (self.lower, self.upper)))
         if not spec.space.is_box:
             self._sort_columns(spec)
 
@@ -144,6 +147,20 @@ class Reproduction:
         """
         q = first.shape[-2]
         parts = split_draws(uniforms, *self._shapes(q, q if single else 2 * q))
+        if self.mixed is None and is_compact(first):
+            x = compact_offspring(
+                first.numpy(),
+                second.numpy(),
+                parts[0].numpy(),
+                parts[1].numpy(),
+                self._bounds,
+                crossover_eta=self.crossover_eta,
+                crossover_probability=self.crossover_probability,
+                mutation_eta=self.mutation_eta,
+                mutation_probability=self.mutation_probability,
+                single=single,
+            )
+            return torch.from_numpy(x)
         if self.mixed is None:
             crossed = self._crossed(first, second, parts[0], single)
             return self._mutated(crossed, parts[1])

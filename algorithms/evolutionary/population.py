@@ -18,6 +18,7 @@ __all__ = [
     "Population",
     "check_count",
     "check_memory",
+    "check_number",
     "check_variation",
     "empty_population",
     "front_of",
@@ -42,6 +43,8 @@ class Population:
         Candidates proposed so far.
     told : int
         Rows told so far, external ones included.
+    external : int
+        Of these, rows that were not asked.
     memory : dict of str to Tensor
     tools : object
         Constants made from the settings and the space; no part of the saved state.
@@ -53,6 +56,7 @@ class Population:
     parents: int = 0
     asked: int = 0
     told: int = 0
+    external: int = 0
     memory: dict[str, Tensor] = field(default_factory=dict)
     tools: Any = field(default=None, metadata=TRANSIENT, compare=False, repr=False)
 
@@ -107,7 +111,8 @@ def check_count(name: str, value: Any, least: int) -> None:
         raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
 
 
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
+def check_number(name: str, value: Any, low: float, high: float) -> None:
+    """Raise `SettingError` unless `value` is a number in (low, high]."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value <= high:
         raise SettingError(f"{name}: expected a number in ({low:g}, {high:g}], got {value!r}")
 
@@ -120,11 +125,11 @@ def check_variation(
     mutation_probability: float | None,
 ) -> None:
     """Raise `SettingError` for settings of crossover and mutation that make no sense."""
-    _check_number("crossover_eta", crossover_eta, 0, 1e6)
-    _check_number("mutation_eta", mutation_eta, 0, 1e6)
-    _check_number("crossover_probability", crossover_probability, 0, 1)
+    check_number("crossover_eta", crossover_eta, 0, 1e6)
+    check_number("mutation_eta", mutation_eta, 0, 1e6)
+    check_number("crossover_probability", crossover_probability, 0, 1)
     if mutation_probability is not None:
-        _check_number("mutation_probability", mutation_probability, 0, 1)
+        check_number("mutation_probability", mutation_probability, 0, 1)
 
 
 def check_memory(spec: Spec, population_size: int, *, extra: float = 0.0) -> None:

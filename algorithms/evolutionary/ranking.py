@@ -12,7 +12,7 @@ from torch import Tensor
 
 from blackbox.algorithms.evolutionary.dominance import dense_ranks, peel
 
-__all__ = ["finite_values", "ranks", "ranks_and_cutoff"]
+__all__ = ["compiled_ranks", "finite_values", "ranks", "ranks_and_cutoff"]
 
 Method = Literal["auto", "compiled", "tensor"]
 
@@ -144,7 +144,7 @@ def _compiled_run(table: NDArray[np.float64], total: NDArray[np.float64] | None)
     """Rank one run with moocore; NaN and infeasible rows are taken out before."""
     is_finite = bool(np.isfinite(table).all())
     if total is None and is_finite:
-        return _pareto_rank(table)
+        return compiled_ranks(table)
     invalid = np.isnan(table).any(1)
     infeasible = np.zeros(len(table), dtype=bool)
     if total is not None:
@@ -154,7 +154,7 @@ def _compiled_run(table: NDArray[np.float64], total: NDArray[np.float64] | None)
     front = np.empty(len(table), dtype=np.int64)
     fronts = 0
     if feasible.any():
-        front[feasible] = _pareto_rank(table[feasible] if is_finite else _places(table[feasible]))
+        front[feasible] = compiled_ranks(table[feasible] if is_finite else _places(table[feasible]))
         fronts = int(front[feasible].max()) + 1
     if total is not None and infeasible.any():
         distinct, place = np.unique(total[infeasible], return_inverse=True)
@@ -170,7 +170,8 @@ def _places(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _pareto_rank(table: NDArray[np.float64]) -> NDArray[np.int64]:
+def compiled_ranks(table: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the front of every row of one table of finite values, shape (n, m), with moocore."""
     import moocore
 
     if table.shape[1] == 1:

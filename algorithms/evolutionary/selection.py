@@ -45,20 +45,23 @@ def tournament(uniforms: Tensor, *keys: Tensor) -> Tensor:
     return winner
 
 
-def distinct_others(uniforms: Tensor, n: int) -> Tensor:
+def distinct_others(uniforms: Tensor, n: int, rows: Tensor | None = None) -> Tensor:
     """Return for each of n rows some rows that differ from it and from each other, uniformly.
 
     Parameters
     ----------
-    uniforms : Tensor, shape (..., n, k)
-        With k < n.
+    uniforms : Tensor, shape (..., q, k)
+        With k < n; q = n unless `rows` is given.
+    rows : Tensor, shape (q,), int64, optional
+        For which of the n rows. Default: all.
 
     Returns
     -------
-    Tensor, shape (..., n, k), int64
-        O(n k^2).
+    Tensor, shape (..., q, k), int64
+        O(q k^2).
     """
-    taken = torch.arange(n, device=uniforms.device).expand(uniforms.shape[:-1]).unsqueeze(-1)
+    rows = torch.arange(n, device=uniforms.device) if rows is None else rows
+    taken = rows.expand(uniforms.shape[:-1]).unsqueeze(-1)
     picks = []
     for j in range(uniforms.shape[-1]):
         pick = random_rows(uniforms[..., j], n - 1 - j)

@@ -9,12 +9,30 @@ import pytest
 
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import CMAES, NSGA2, NSGA3, BayesianOptimization, RandomSearch, Sobol
+from blackbox.algorithms import (
+    CMAES,
+    DE,
+    GA,
+    MOEAD,
+    NSGA2,
+    NSGA3,
+    RVEA,
+    BayesianOptimization,
+    ConsensusBased,
+    EvoX,
+    GradientEstimation,
+    HypE,
+    Pymoo,
+    RandomSearch,
+    Sobol,
+)
 from blackbox.testing import ALGORITHM_CHECKS
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
+    ConsensusBased(particles=6),
+    GradientEstimation(),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
@@ -23,7 +41,20 @@ CASES: list[Algorithm[Any]] = [
     NSGA2(population_size=12),
     NSGA2(population_size=7, steady_state=True),
     NSGA3(population_size=12),
+    MOEAD(population_size=12),
+    MOEAD(population_size=9, neighbours=4, aggregation="tchebycheff", max_replace=2, steady_state=True),
+    HypE(population_size=12, samples=200),
+    RVEA(population_size=12, generations=4),
+    GA(population_size=12),
+    GA(population_size=9, steady_state=True),
+    DE(population_size=12),
+    DE(population_size=9, strategy="current_to_best1", steady_state=True),
     NSGA3(population_size=12, divisions=20, steady_state=True),
+    Pymoo("NSGA2", {"pop_size": 12}),
+    Pymoo("DE", {"pop_size": 12}),
+    Pymoo("MOPSO_CD", {"pop_size": 12}),
+    EvoX("NSGA2", {"pop_size": 12}),
+    EvoX("PSO", {"pop_size": 12}),
 ]
 
 

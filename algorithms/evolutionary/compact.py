@@ -1,0 +1,248 @@
+"""One small run on the CPU, with NumPy: the same numbers, bit for bit, as the tensor kernels, at a third of the time.
+
+A generation of a hundred members is some two hundred operations on a few hundred numbers each, and a tensor operation
+costs several times what a NumPy one does. Logarithms, exponentials and the linear solve stay torch's, on the same
+memory, so that a run gives the same points alone and in a batch of runs, which the tensor kernels serve.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blackbox.algorithms.evolutionary.niching import associate
+from blackbox.algorithms.evolutionary.ranking import compiled_ranks
+
+__all__ = ["Bounds", "is_compact", "offspring", "survivors_nsga3"]
+
+Array = NDArray[np.float64]
+
+_MOST = 1 << 17  # numbers in the largest table
+_TINY = float(np.finfo(np.float64).tiny)
+_BELOW_ONE = 1 - float(np.finfo(np.float64).eps)
+_OFF_AXIS = 1e6
+_NEAR_AXIS = 1e-5
+_FAR_OUT = 1e15
+_FEW_DIRECTIONS = 256
+
+
+def is_compact(x: Tensor) -> bool:
+    """Return whether a table of one run, shape (n, d), is to be served here."""
+    return x.dim() == 2 and x.dtype == torch.float64 and x.device.type == "cpu" and x.numel() <= _MOST
+
+
+class Bounds(NamedTuple):
+    """Bounds of a box, each an array of shape (d,)."""
+
+    lower: Array
+    upper: Array
+
+
+def _log(values: Array) -> Array:
+    torch.from_numpy(values).log_()
+    return values
+
+
+def _exp(values: Array) -> Array:
+    torch.from_numpy(values).exp_()
+    return values
+
+
+def _clip(values: Array, low: Any, high: Any) -> Array:
+    np.maximum(values, low, out=values)
+    return np.minimum(values, high, out=values)
+
+
+# -- variation ---------------------------------------------------------------------------------------------------------
+
+
+def offspring(
+    first: Array,
+    second: Array,
+    crossing: Array,
+    mutating: Array,
+    bounds: Bounds,
+    *,
+    crossover_eta: float,
+    crossover_probability: float,
+    mutation_eta: float,
+    mutation_probability: float,
+    single: bool = False,
+) -> Array:
+    """Return what `simulated_binary_crossover` and then `polynomial_mutation` give; shapes as there."""
+    q, d = first.shape
+    crossed = crossing < crossover_probability
+    rest = crossing * (2 / crossover_probability)
+    exchanged = rest >= 1
+    u = np.minimum(rest - exchanged, _BELOW_ONE)
+    middle, half = (first + second) * 0.5, (first - second) * 0.5
+    w = 2 * u
+    near = w <= 1
+    power = _log(np.where(near, w, 2 - w))
+    step = half * _exp(np.where(near, power, -power) / (crossover_eta + 1))
+    above, below = middle + step, middle - step
+    swap = exchanged & crossed
+    x = np.empty((q if single else 2 * q, d))
+    x[:q] = np.where(crossed, np.where(swap, below, above), first)
+    if not single:
+        x[q:] = np.where(crossed, np.where(swap, above, below), second)
+    _clip(x, bounds.lower, bounds.upper)
+    _mutate(x, mutating, bounds, mutation_eta, mutation_probability)
+    return x
+
+
+def _mutate(x: Array, uniforms: Array, bounds: Bounds, eta: float, probability: float) -> None:
+    flat = x.reshape(-1)
+    total, d = flat.size, x.shape[1]
+    if probability >= 1:
+        sites = np.arange(min(total, uniforms.shape[1]))
+    else:
+        gaps = -uniforms[0]
+        torch.from_numpy(gaps).log1p_()
+        gaps *= 1 / math.log1p(-probability)
+        sites = np.cumsum(np.minimum(gaps, total).astype(np.int64) + 1) - 1
+        sites = sites[: np.searchsorted(sites, total)]
+    if not len(sites):
+        return
+    step, old, variable = uniforms[1, : len(sites)], flat[sites], sites % d
+    low, high = bounds.lower[variable], bounds.upper[variable]
+    span = high - low
+    downwards = step < 0.5
+    room = np.where(downwards, old - low, high - old) / np.maximum(span, _TINY)
+    reach = np.abs(2 * step - 1)
+    base = 1 - reach + reach * _exp(_log(_clip(1 - room, 0.0, 1.0)) * (eta + 1))
+    move = (1 - _exp(_log(base) / (eta + 1))) * span
+    flat[sites] = _clip(np.where(downwards, old - move, old + move), low, high)
+
+
+# -- survival ----------------------------------------------------------------------------------------------------------
+
+
+def survivors_nsga3(
+    values: Array,
+    n_survivors: int,
+    directions: Tensor,
+    unit: Array,
+    divisions: int | None,
+    ideal: Array,
+    extremes: Array,
+    uniforms: Array,
+) -> tuple[NDArray[np.int64], Array, Array]:
+    """Return the survivors, ideal and extremes of `survive_nsga3`, for finite values without constraints.
+
+    Parameters
+    ----------
+    directions, unit : shapes (r, m) and (m, r)
+        The directions, and columns of unit length.
+    uniforms : array, shape (3, n)
+    """
+    rank = compiled_ranks(values)
+    n = len(rank)
+    cutoff = rank.max() if n_survivors == n else np.partition(rank, n_survivors - 1)[n_survivors - 1]
+    stays = np.flatnonzero(rank <= cutoff)
+    place = rank[stays]
+    columns = np.ascontiguousarray(values.T)
+    ideal = np.minimum(ideal, columns.min(1))
+    columns = columns[:, stays]
+    front = columns[:, place == 0]
+    worst_front, worst_all = front.max(1), columns.max(1)
+    extremes = _extremes(front, ideal, extremes, _NEAR_AXIS * (worst_front - ideal))
+    nadir = _nadir(extremes, ideal, worst_front, worst_all)
+    h = _clip((columns - ideal[:, None]) / (nadir - ideal)[:, None], 0.0, _FAR_OUT)
+    niche, distance = _associate(h, directions, unit, divisions)
+    is_earlier = place < cutoff
+    earlier = stays[is_earlier]
+    order = earlier[place[is_earlier].argsort(kind="stable")]
+    candidates = np.flatnonzero(~is_earlier)
+    members = np.bincount(niche[is_earlier], minlength=unit.shape[1])[niche[candidates]]
+    chosen = _by_niche(
+        niche[candidates],
+        distance[candidates],
+        members,
+        uniforms[:, stays[candidates]],
+        n_survivors - len(order),
+    )
+    return np.concatenate([order, stays[candidates[chosen]]]), ideal, extremes
+
+
+def _extremes(front: Array, ideal: Array, previous: Array, tolerance: Array) -> Array:
+    table = np.concatenate([front, previous.T], axis=1)
+    gaps = table - ideal[:, None]
+    gaps[gaps < tolerance[:, None]] = 0.0
+    m = len(gaps)
+    rows = np.empty(m, dtype=np.int64)
+    far = gaps * _OFF_AXIS
+    for axis in range(m):
+        scalar = gaps[axis]
+        for k in range(m):
+            if k != axis:
+                scalar = np.maximum(scalar, far[k])
+        rows[axis] = scalar.argmin()
+    return np.ascontiguousarray(table[:, rows].T)
+
+
+def _nadir(extremes: Array, ideal: Array, worst_front: Array, worst_all: Array) -> Array:
+    system = torch.from_numpy(extremes - ideal)
+    inverse = torch.linalg.solve_ex(system, torch.ones((len(ideal), 1), dtype=torch.float64)).result[:, 0].numpy()
+    scale = 1e-6 * (worst_all - ideal)
+    nadir = worst_front
+    if (inverse > 0).all() and np.isfinite(inverse).all():  # otherwise no intercept is positive and finite
+        residual = np.abs((system.numpy() * inverse).sum(1) - 1).max()
+        with np.errstate(over="ignore"):
+            intercepts = 1 / inverse
+        if residual < 1e-6 and (intercepts > scale).all() and (intercepts < np.inf).all():
+            nadir = np.minimum(ideal + intercepts, worst_all)
+    nadir = np.where(nadir - ideal > scale, nadir, worst_all)
+    return np.where(nadir > ideal, nadir, ideal + 1)
+
+
+def _associate(h: Array, directions: Tensor, unit: Array, divisions: int | None) -> tuple[NDArray[np.int64], Array]:
+    m, r = unit.shape
+    if r > _FEW_DIRECTIONS:
+        niche, away = associate(torch.from_numpy(h).T, directions, divisions=divisions)
+        return niche.numpy(), away.numpy()
+    cosine = h[0][:, None] * unit[0]
+    for k in range(1, m):
+        cosine += h[k][:, None] * unit[k]
+    nearest = cosine.argmax(1)
+    chosen = unit[:, nearest]
+    along = h[0] * chosen[0]
+    for k in range(1, m):
+        along += h[k] * chosen[k]
+    gap = h - along * chosen
+    gap *= gap
+    squared = gap[0]
+    for k in range(1, m):
+        squared += gap[k]
+    return nearest, np.sqrt(squared)
+
+
+def _by_niche(
+    niche: NDArray[np.int64], distance: Array, members: NDArray[np.int64], uniforms: Array, wanted: int
+) -> NDArray[np.int64]:
+    """Return the wanted candidates with the smallest counts; see `niche_survivors`."""
+    inside, between, among = uniforms
+    key = 0.5 + 0.5 * inside
+    empty = np.flatnonzero(members == 0)
+    if len(empty):
+        order = empty[np.lexsort((among[empty], distance[empty], niche[empty]))]
+        home = niche[order]
+        is_first = np.empty(len(order), dtype=bool)
+        is_first[0] = True
+        np.not_equal(home[1:], home[:-1], out=is_first[1:])
+        key[order[is_first]] = 0.0
+    order = (niche + key).argsort(kind="stable")
+    home = niche[order]
+    index = np.arange(len(order))
+    start = np.zeros(len(order), dtype=np.int64)
+    is_new = home[1:] != home[:-1]
+    start[1:][is_new] = index[1:][is_new]
+    position = np.empty(len(order), dtype=np.int64)
+    position[order] = index - np.maximum.accumulate(start)
+    level = position + members
+    return (level + between).argsort(kind="stable")[:wanted]

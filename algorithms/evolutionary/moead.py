@@ -1,0 +1,279 @@
+"""MOEA/D: one member for each weight vector, improved by its neighbours, a whole generation at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from blackbox.algorithm import Candidates, Request, Seen, Spec
+from blackbox.algorithms.evolutionary.decomposition import Aggregation, neighbourhood_update, neighbours
+from blackbox.algorithms.evolutionary.draws import draw, split_draws
+from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
+from blackbox.algorithms.evolutionary.niching import associate
+from blackbox.algorithms.evolutionary.offspring import initial_points
+from blackbox.algorithms.evolutionary.population import Population, check_count, empty_population, total_violation
+from blackbox.algorithms.evolutionary.reference import simplex_directions
+from blackbox.algorithms.evolutionary.slots import filled, next_places, place_of, usable_members
+from blackbox.errors import SettingError
+
+__all__ = ["MOEAD", "weight_vectors"]
+
+_KINDS = ("tchebycheff", "pbi", "weighted_sum")
+
+
+class _Constants(NamedTuple):
+    weights: Tensor
+    neighbours: Tensor
+
+
+def weight_vectors(spec: Spec, n: int) -> Tensor:
+    """Return exactly n weights, shape (n, m): the largest lattice that fits, and an even sequence for the rest.
+
+    The rest are points of the Kronecker sequence of the generalised golden ratio, mapped to the simplex by sorting.
+    """
+    m = spec.n_objectives
+    if m == 1:
+        return torch.ones((n, 1), dtype=spec.dtype, device=spec.device)
+    lattice, _ = simplex_directions(n, m, dtype=spec.dtype, device=spec.device)
+    if len(lattice) >= n:
+        return lattice[:n]
+    golden = 2.0
+    for _ in range(60):
+        golden = (1 + golden) ** (1 / m)
+    steps = torch.tensor([golden ** -(j + 1) for j in range(m - 1)], dtype=torch.float64, device=spec.device)
+    index = torch.arange(1, n - len(lattice) + 1, dtype=torch.float64, device=spec.device)
+    cuts = ((0.5 + index[:, None] * steps) % 1.0).sort(dim=-1).values
+    zero = torch.zeros_like(cuts[:, :1])
+    return torch.cat([lattice, torch.diff(cuts, dim=-1, prepend=zero, append=zero + 1).to(spec.dtype)])
+
+
+@dataclass(frozen=True, slots=True)
+class MOEAD(Evolution):
+    """MOEA/D: decomposition into scalar problems that share their neighbours' progress.
+
+    Every generation proposes one child for each weight; all children are offered to all their neighbourhoods at once,
+    O(N T m) time and O(N T) memory for T neighbours. Real, integer, ordinal, categorical and conditional parameters;
+    constraints by total violation; failed rows are never taken; points that were not asked are offered to the
+    neighbourhood of the weight nearest to them.
+
+    Parameters
+    ----------
+    population_size : int, default 100
+        Members and weights N; any number from 2. Numbers of a simplex lattice (91, 105, 990 ... for m = 3) are
+        spread most evenly.
+    neighbours : int, default 20
+        Size T of the neighbourhoods, at least 2.
+    aggregation : "pbi", "tchebycheff" or "weighted_sum", default "pbi"
+        How a weight turns the objectives into one number.
+    theta : float, default 5
+        Penalty of "pbi".
+    normalize : bool, default True
+        Whether objectives are divided by the range of the members.
+    mating : float, default 0.9
+        Chance that parents are neighbours, rather than any members.
+    max_replace : int, optional
+        The most members that one child replaces. Default: no limit.
+    crossover_eta : float, default 20
+        Distribution index of simulated binary crossover.
+    crossover_probability : float, default 0.5
+        Chance of each variable to be crossed.
+    mutation_eta : float, default 20
+        Distribution index of polynomial mutation.
+    mutation_probability : float, optional
+        Chance of each variable to be mutated. Default: 1 / d.
+    steady_state : bool, default False
+        Answer while candidates are pending, and learn from any number of rows at once, instead of generations.
+
+    References
+    ----------
+    Q. Zhang, H. Li, MOEA/D: a multiobjective evolutionary algorithm based on decomposition, 2007; H. Li, Q. Zhang,
+    2009 (mating from all members, limited replacement). Deviation: a generation is evaluated and taken at once.
+
+    Examples
+    --------
+    >>> import blackbox as bb
+    >>> optimizer = bb.Optimizer(bb.Space.box([0, 0], [1, 1]), MOEAD(population_size=20), objectives=2, seed=0)
+    >>> for _ in range(5):
+    ...     batch = optimizer.ask()
+    ...     _ = optimizer.tell(batch, [[x, (1 + y) * (1 - x)] for x, y in batch.x.tolist()])
+    >>> 1 <= len(optimizer.result()) <= 20
+    True
+    """
+
+    crossover_eta: float = 20.0
+    neighbours: int = 20
+    aggregation: Aggregation = "pbi"
+    theta: float = 5.0
+    normalize: bool = True
+    mating: float = 0.9
+    max_replace: int | None = None
+
+    def __post_init__(self) -> None:
+        Evolution.__post_init__(self)
+        check_count("neighbours", self.neighbours, 2)
+        if self.max_replace is not None:
+            check_count("max_replace", self.max_replace, 1)
+        if self.aggregation not in _KINDS:
+            raise SettingError(f"aggregation: expected one of {_KINDS}, got {self.aggregation!r}")
+        if not 0 <= self.theta < float("inf"):
+            raise SettingError(f"theta: expected a finite number >= 0, got {self.theta!r}")
+        if not 0 <= self.mating <= 1:
+            raise SettingError(f"mating: expected a chance in [0, 1], got {self.mating!r}")
+
+    def row_bytes(self, spec: Spec) -> float:
+        """Return the memory for the neighbourhoods of one member, in bytes."""
+        return 60.0 * self.neighbours
+
+    def constants(self, spec: Spec) -> _Constants:
+        """Return the weights and their neighbourhoods."""
+        weights = weight_vectors(spec, self.population_size)
+        return _Constants(weights, neighbours(weights, min(self.neighbours, len(weights))))
+
+    def first_memory(self, spec: Spec) -> dict[str, Tensor]:
+        """Return an ideal point that has seen nothing."""
+        return {"ideal": torch.full((spec.n_objectives,), torch.inf, dtype=spec.dtype, device=spec.device)}
+
+    def init(self, spec: Spec, generator: torch.Generator) -> Population:
+        """Return places without members."""
+        state = Evolution.init(self, spec, generator)
+        return empty_population(spec, self.population_size, memory=state.memory, tools=state.tools)
+
+    # -- the steps, for any leading dimensions -----------------------------------------------------------------
+
+    def place_draws(self, tools: Tools, count: int) -> int:
+        """Return how many uniform numbers `place_offspring` takes."""
+        return 5 * count + tools.reproduction.draws(count, single=True)
+
+    def place_offspring(
+        self, tools: Tools, x: Tensor, usable: Tensor | None, places: Tensor, uniforms: Tensor
+    ) -> Tensor:
+        """Return a child for each place, shape (..., q, d); `usable` (..., n) is None where all members are."""
+        n, q = x.shape[-2], len(places)
+        local, pick, spare, rest = split_draws(uniforms, (q, 1), (q, 2), (q, 2), (uniforms.shape[-1] - 5 * q,))
+        table: Tensor = tools.constants.neighbours[places]
+        is_local = local < self.mating
+        size = torch.where(is_local, table.shape[-1], n)
+        first = torch.minimum((pick[..., :1].double() * size).to(torch.int64), size - 1)
+        second = torch.minimum((pick[..., 1:].double() * (size - 1)).to(torch.int64), size - 2)
+        rows = torch.cat([first, second + (second >= first)], dim=-1)
+        near = table.expand(*rows.shape[:-1], -1).gather(-1, rows.clamp(max=table.shape[-1] - 1))
+        rows = torch.where(is_local, near, rows)
+        if usable is not None:
+            rows = filled(rows, usable, spare)
+        both = rows.mT.flatten(-2)
+        pool = x.gather(-2, both.unsqueeze(-1).expand(*both.shape, x.shape[-1]))
+        return tools.reproduction.children(pool[..., :q, :], pool[..., q:, :], rest, single=True)
+
+    def replacement(
+        self,
+        constants: _Constants,
+        members: tuple[Tensor, Tensor | None],
+        told: tuple[Tensor, Tensor | None],
+        places: Tensor,
+        memory: Mapping[str, Tensor],
+        *,
+        start: bool,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return which told row every place takes, shape (..., n), -1 for none, and the new memory.
+
+        Parameters
+        ----------
+        members, told : (Tensor of shape (..., n, m), Tensor of shape (..., n) or None)
+            Values and total violations.
+        places : Tensor, shape (q,), int64
+            -1 for rows without a place.
+        start : bool
+            Offer each row to its own place only.
+        """
+        (values, total), (new, new_total) = members, told
+        known = new if new_total is None else torch.where((new_total <= 0).unsqueeze(-1), new, torch.inf)
+        ideal = torch.minimum(memory["ideal"], known.nan_to_num(nan=torch.inf, posinf=torch.inf).amin(-2))
+        everything = torch.cat([values, new], dim=-2)
+        low = torch.where(ideal < torch.inf, ideal, everything.nan_to_num(nan=torch.inf).amin(-2))
+        low = torch.where(low < torch.inf, low, 0.0)
+        span = None
+        if self.normalize:
+            shown = values if not start else new
+            span = shown.nan_to_num(nan=-torch.inf).amax(-2) - low
+            span = torch.where((span > 0) & (span < torch.inf), span, 1.0)
+        targets = constants.neighbours[places.clamp(min=0)]
+        if bool((places < 0).any()):
+            gap = (new - low.unsqueeze(-2)) / (1.0 if span is None else span.unsqueeze(-2))
+            nearest, _ = associate(gap.nan_to_num(nan=1.0).clamp(0, 1e15), constants.weights)
+            targets = torch.where((places < 0).unsqueeze(-1), constants.neighbours[nearest], targets)
+        source = neighbourhood_update(
+            values,
+            new,
+            targets[..., :1] if start else targets,
+            constants.weights,
+            low,
+            kind=self.aggregation,
+            theta=self.theta,
+            span=span,
+            max_replace=self.max_replace,
+            violation=total,
+            offspring_violation=new_total,
+        )
+        return source, {"ideal": ideal}
+
+    # -- the kernel protocol -----------------------------------------------------------------------------------
+
+    def ask(
+        self, spec: Spec, state: Population, request: Request, generator: torch.Generator
+    ) -> tuple[Population, Candidates]:
+        """Propose random points until there were as many as members, then a child for each place in turn."""
+        tools, count = state.tools or self.tools(spec), request.n
+        if state.parents == 0 or max(state.asked, state.told) < self.population_size:
+            x = initial_points(spec, draw(generator, count * spec.dim, dtype=spec.dtype).reshape(count, -1))
+        else:
+            places = next_places(state, count, generational=not self.steady_state, device=spec.device)
+            usable = None if state.parents == len(state) else usable_members(state.values)
+            uniforms = draw(generator, self.place_draws(tools, count), dtype=spec.dtype)
+            x = self.place_offspring(tools, state.x, usable, places, uniforms)
+        asked = state.asked + count
+        following = Population(
+            state.x,
+            state.values,
+            state.violations,
+            state.parents,
+            asked,
+            state.told,
+            state.external,
+            state.memory,
+            tools,
+        )
+        return following, Candidates(x)
+
+    def tell(self, spec: Spec, state: Population, seen: Seen, generator: torch.Generator) -> Population:
+        """Offer what was told to the neighbourhoods."""
+        tools = state.tools or self.tools(spec)
+        places = place_of(state, seen, generational=not self.steady_state)
+        source, memory = self.replacement(
+            tools.constants,
+            (state.values, total_violation(state.violations)),
+            (seen.values, total_violation(seen.violations)),
+            places,
+            state.memory,
+            start=state.told < self.population_size,
+        )
+        n = len(state)
+        rows = torch.where(source >= 0, n + source, torch.arange(n, device=source.device))
+        values = torch.cat([state.values, seen.values]).index_select(0, rows)
+        violations = state.violations
+        if spec.n_constraints:
+            violations = torch.cat([violations, seen.violations]).index_select(0, rows)
+        return Population(
+            torch.cat([state.x, seen.x]).index_select(0, rows),
+            values,
+            violations,
+            int(usable_members(values).sum()),
+            state.asked,
+            state.told + len(seen),
+            state.external + int(seen.external.sum()),
+            memory,
+            tools,
+        )
