@@ -1,8 +1,8 @@
 """`BayesianOptimization` with its defaults beside Optuna's GPSampler and TPE and botorch's plain loop.
 
-Run `OMP_NUM_THREADS=1 python benchmarks/bayesian.py --seeds 10` from the root of the repository. Two tables are printed:
-the mean and worst log10 simple regret over seeds, and the seconds of processor time of one ask (amortised over 20 asks)
-at n finished evaluations.
+Run `OMP_NUM_THREADS=1 python benchmarks/bayesian.py --seeds 10` from the root of the repository. Two tables are
+printed: the mean and worst log10 simple regret over seeds, and the seconds of processor time of one ask (amortised over
+20 asks) at n finished evaluations.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def botorch_loop(lower: Array, upper: Array, seed: int, known: tuple[Array, Arra
 
     d = len(lower)
     torch.manual_seed(seed)
-    start = torch.quasirandom.SobolEngine(d, scramble=True, seed=seed).draw(2 * d + 2, dtype=torch.float64)
+    engine = torch.quasirandom.SobolEngine(d, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    start = engine.draw(2 * d + 2, dtype=torch.float64)
     x = [] if known is None else [torch.from_numpy((row - lower) / (upper - lower)) for row in known[0]]
     y: list[float] = [] if known is None else [float(v) for v in known[1]]
     box = torch.stack([torch.zeros(d, dtype=torch.float64), torch.ones(d, dtype=torch.float64)])

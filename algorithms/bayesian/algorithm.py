@@ -25,7 +25,7 @@ __all__ = ["BayesianOptimization"]
 _MANY = 2**31
 _SOBOL_DIM = 21201
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
-_PRIOR = Prior(shift=-1.4, together=0.2)
+_PRIOR = Prior(shift=-1.4, together=0.15)
 
 
 @dataclass(frozen=True, slots=True)
