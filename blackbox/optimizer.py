@@ -409,7 +409,7 @@ class Optimizer:
                 return TellReport(ids, 0, self._n_told)
             self._ledger.close(located)
             self._n_told += len(batch)
-        n_failed = int(outcome.failed.sum())
+        n_failed = outcome.n_failed
         self._n_failed += n_failed
         piece = Piece(ids, points, outcome, batch.origin == "external")
         if self.capabilities.learns:
@@ -427,7 +427,7 @@ class Optimizer:
         if batch.space is not self.space and batch.space != self.space:
             raise TellError("batch: its points belong to another space", argument="batch")
         points = batch.points
-        return points.to(self.device, self.dtype) if isinstance(points, Tensor) else points
+        return self.space.widened(points.to(self.device), self.dtype) if isinstance(points, Tensor) else points
 
     def abandon(self, batch: Batch) -> None:
         """Declare that pending candidates will never be told.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,13 @@ class Outcome:
     failed: Tensor
     variance: Tensor | None = None
     extras: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def n_failed(self) -> int:
+        """The number of failed rows."""
+        if self.failed.device.type == "cpu":
+            return int(np.count_nonzero(self.failed.numpy()))
+        return int(self.failed.sum())
 
 
 def parse_told(
@@ -69,6 +77,14 @@ def parse_told(
         matrix = _matrix(values, "values", n, m, dtype, device)
     if signs is not None:
         matrix = matrix * signs
+    if marked is None and not n_constraints and violations is None and _is_finite(matrix):
+        return Outcome(
+            matrix.clone() if signs is None else matrix,
+            matrix.new_empty((n, 0)),
+            torch.zeros(n, dtype=torch.bool, device=device),
+            None if variance is None else _variance(variance, n, m, dtype, device),
+            {name: _column(column, name, n, device) for name, column in extras.items()},
+        )
     bad = ~_finite_rows(matrix)
     if n_constraints:
         if violations is None:
@@ -91,6 +107,11 @@ def parse_told(
         None if variance is None else _variance(variance, n, m, dtype, device),
         {name: _column(column, name, n, device) for name, column in extras.items()},
     )
+
+
+def _is_finite(matrix: Tensor) -> bool:
+    """Return whether all values are surely finite; one pass on the CPU, False elsewhere, where it would wait."""
+    return matrix.device.type == "cpu" and math.isfinite(matrix.sum().item())
 
 
 def _finite_rows(matrix: Tensor) -> Tensor:

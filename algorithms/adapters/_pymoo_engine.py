@@ -71,6 +71,7 @@ class Engine:
         self.is_mixed = self.kind.mixed and bool(self.coding.discrete.any())
         self._random = PymooRandom(seed, global_numpy=self.kind.global_numpy)
         self._out: Any = None
+        self._asked: Array | None = None  # the genotypes of what is out
         self._rows: list[int] = []  # of what is out, those that want an evaluation
         self._step_start: tuple[Any, PymooRandom] | None = None
         self._replies: list[tuple[Array, Array]] = []
@@ -130,7 +131,9 @@ class Engine:
         """
         for _ in range(_IDLE):
             if self._out is not None:
-                return self._genotypes()
+                if self._asked is None:
+                    self._asked = self._genotypes()
+                return self._asked
             if self._algorithm.termination.force_termination:
                 break
             try:
@@ -156,7 +159,7 @@ class Engine:
             return
         self._hand_out(infills)
         if not self._rows:
-            self._out = None
+            self._out = self._asked = None
             self._algorithm.tell(infills=infills)
 
     def _hand_out(self, infills: Any) -> None:
@@ -205,7 +208,7 @@ class Engine:
                 self._overwrite(changed)
             self.n_told += 1
             infills, members = self._out, self._population[self._rows]
-            self._out = None
+            self._out = self._asked = None
             if self.kind.inside:
                 self._replies.append((values, violations))
                 return

@@ -8,6 +8,8 @@ memory, so that a run gives the same points alone and in a batch of runs, which 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from operator import mul
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -186,19 +188,25 @@ def _extremes(front: Array, ideal: Array, previous: Array, tolerance: Array) -> 
     return np.ascontiguousarray(table[:, rows].T)
 
 
+@lru_cache(maxsize=32)
+def _ones(m: int) -> Tensor:
+    return torch.ones((m, 1), dtype=torch.float64)
+
+
 def _nadir(extremes: Array, ideal: Array, worst_front: Array, worst_all: Array) -> Array:
-    system = torch.from_numpy(extremes - ideal)
-    inverse = torch.linalg.solve_ex(system, torch.ones((len(ideal), 1), dtype=torch.float64)).result[:, 0].numpy()
-    scale = 1e-6 * (worst_all - ideal)
-    nadir = worst_front
-    if (inverse > 0).all() and np.isfinite(inverse).all():  # otherwise no intercept is positive and finite
-        residual = np.abs((system.numpy() * inverse).sum(1) - 1).max()
-        with np.errstate(over="ignore"):
-            intercepts = 1 / inverse
-        if residual < 1e-6 and (intercepts > scale).all() and (intercepts < np.inf).all():
-            nadir = np.minimum(ideal + intercepts, worst_all)
-    nadir = np.where(nadir - ideal > scale, nadir, worst_all)
-    return np.where(nadir > ideal, nadir, ideal + 1)
+    """Return what `hyperplane_nadir` gives; the few numbers are handled one by one, which is the fastest."""
+    system = extremes - ideal
+    inverse = torch.linalg.solve_ex(torch.from_numpy(system), _ones(len(ideal))).result.view(-1).tolist()
+    low, front, everything = ideal.tolist(), worst_front.tolist(), worst_all.tolist()
+    nadir = front
+    if all(0 < value < math.inf for value in inverse):  # otherwise no intercept is positive and finite
+        residual = max(abs(sum(map(mul, row, inverse)) - 1) for row in system.tolist())
+        intercepts = [1 / value for value in inverse]
+        enough = all(1e-6 * (e - z) < a < math.inf for a, e, z in zip(intercepts, everything, low, strict=True))
+        if enough and residual < 1e-6:
+            nadir = [min(z + a, e) for z, a, e in zip(low, intercepts, everything, strict=True)]
+    kept = [v if v - z > 1e-6 * (e - z) else e for v, z, e in zip(nadir, low, everything, strict=True)]
+    return np.array([v if v > z else z + 1 for v, z in zip(kept, low, strict=True)])
 
 
 def _associate(h: Array, directions: Tensor, unit: Array, divisions: int | None) -> tuple[NDArray[np.int64], Array]:

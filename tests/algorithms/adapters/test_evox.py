@@ -191,7 +191,7 @@ def test_what_leaves_the_range_of_numbers_is_exhausted() -> None:
 
 
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingError, match="name: expected one of .*'PSO'.* got 'os'"):
+    with pytest.raises(SettingError, match=r"name: expected one of .*'PSO'.* got 'os'"):
         Optimizer(BOX, EvoX("os"))
     with pytest.raises(SettingError, match="got 'VirtualES'"):
         Optimizer(BOX, EvoX("VirtualES"))

@@ -145,7 +145,7 @@ def test_failed_and_abandoned_rows_are_told_as_the_worst() -> None:
     rows = [0, *range(2, len(batch))]
     optimizer.tell(batch[rows], values[rows])
     optimizer.ask()
-    told = list(optimizer._kernel.history)[0].values[:, 0]
+    told = next(iter(optimizer._kernel.history)).values[:, 0]
     best, worst = float(values[2:].min()), float(values[2:].max())
     assert told[:2] == pytest.approx([2 * worst - best] * 2)
     np.testing.assert_array_equal(told[2:], values[2:, 0].numpy())
@@ -245,7 +245,7 @@ def test_settings_are_checked() -> None:
     def build(name: str, settings: Any, **options: Any) -> Optimizer:
         return Optimizer(BOX, Pymoo(name, settings), objectives=2, **options)
 
-    with pytest.raises(SettingError, match="name: expected one of .*'NSGA2'.* got 'NSGA9'"):
+    with pytest.raises(SettingError, match=r"name: expected one of .*'NSGA2'.* got 'NSGA9'"):
         Pymoo("NSGA9")
     with pytest.raises(SettingError, match="generations"):
         Pymoo("RVEA", generations=0)
