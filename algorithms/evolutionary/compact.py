@@ -57,7 +57,8 @@ def _exp(values: Array) -> Array:
 
 def _clip(values: Array, low: Any, high: Any) -> Array:
     np.maximum(values, low, out=values)
-    return np.minimum(values, high, out=values)
+    np.minimum(values, high, out=values)
+    return values
 
 
 # -- variation ---------------------------------------------------------------------------------------------------------
@@ -253,4 +254,5 @@ def _by_niche(
     position = np.empty(len(order), dtype=np.int64)
     position[order] = index - np.maximum.accumulate(start)
     level = position + members
-    return (level + between).argsort(kind="stable")[:wanted]
+    chosen: NDArray[np.int64] = (level + between).argsort(kind="stable")[:wanted]
+    return chosen
