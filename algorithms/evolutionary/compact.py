@@ -1,7 +1,7 @@
 """One small run on the CPU, with NumPy: the same numbers, bit for bit, as the tensor kernels, at a third of the time.
 
 A generation of a hundred members is some two hundred operations on a few hundred numbers each, and a tensor operation
-costs several times what a NumPy one does. Logarithms, exponentials and the linear solve stay torch's, on the same
+costs several times what a NumPy one does. Logarithms, exponentials, roots and the linear solve stay torch's, on the same
 memory, so that a run gives the same points alone and in a batch of runs, which the tensor kernels serve.
 """
 
@@ -52,6 +52,11 @@ def _log(values: Array) -> Array:
 
 def _exp(values: Array) -> Array:
     torch.from_numpy(values).exp_()
+    return values
+
+
+def _sqrt(values: Array) -> Array:
+    torch.from_numpy(values).sqrt_()  # not NumPy's: torch's may differ from it in the last bit
     return values
 
 
@@ -230,7 +235,7 @@ def _associate(h: Array, directions: Tensor, unit: Array, divisions: int | None)
     squared = gap[0]
     for k in range(1, m):
         squared += gap[k]
-    return nearest, np.sqrt(squared)
+    return nearest, _sqrt(squared)
 
 
 def _associate_lattice(h: Array, divisions: int) -> tuple[NDArray[np.int64], Array]:
@@ -270,7 +275,7 @@ def _associate_lattice(h: Array, divisions: int) -> tuple[NDArray[np.int64], Arr
     first = counts[0].astype(np.int64)
     if m == 3:
         first = (first * (2 * divisions + 3 - first)) // 2 + counts[1].astype(np.int64)
-    return first, np.sqrt(_sum(away * away))
+    return first, _sqrt(_sum(away * away))
 
 
 def _sum(columns: Array) -> Array:
