@@ -96,9 +96,7 @@ class SweepFile:
             If a run is damaged.
         """
         found = {}
-        query = (
-            "SELECT rows, columns, vals, evaluations, failed, seconds, batched, digest FROM runs WHERE key = ?"
-        )
+        query = "SELECT rows, columns, vals, evaluations, failed, seconds, batched, digest FROM runs WHERE key = ?"
         try:
             for task in tasks:
                 row = self._connection.execute(query, (task.key,)).fetchone()

@@ -21,7 +21,16 @@ from blackbox.problem import Problem
 from blackbox.random import check_seed
 from blackbox.serving import check_capabilities
 
-__all__ = ["Budget", "Task", "describe", "make_tasks", "parse_algorithms", "parse_budget", "parse_problems", "parse_seeds"]
+__all__ = [
+    "Budget",
+    "Task",
+    "describe",
+    "make_tasks",
+    "parse_algorithms",
+    "parse_budget",
+    "parse_problems",
+    "parse_seeds",
+]
 
 _DEPTH = 12  # of nested attributes that are looked at
 

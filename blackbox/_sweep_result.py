@@ -211,9 +211,7 @@ class SweepResult:
 
     # -- export --------------------------------------------------------------------------------------------------
 
-    def to_csv(
-        self, path: str | Path, *, rows: Literal["cells", "runs"] = "cells", metric: str | None = None
-    ) -> None:
+    def to_csv(self, path: str | Path, *, rows: Literal["cells", "runs"] = "cells", metric: str | None = None) -> None:
         """Write the table, or one line for each run, as CSV; whole or not at all.
 
         Raises

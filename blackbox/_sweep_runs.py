@@ -56,9 +56,7 @@ def run_one(
     """Return what one run ends with; the problem itself is not touched, a copy of it is evaluated."""
     start = time.perf_counter()
     problem = _copied(problem)
-    optimizer = Optimizer(
-        problem, algorithm, seed=seed, device=device, dtype=dtype, budget=budget.foreseen(algorithm)
-    )
+    optimizer = Optimizer(problem, algorithm, seed=seed, device=device, dtype=dtype, budget=budget.foreseen(algorithm))
     rounds = 0
     while _goes_on(optimizer, budget, rounds):
         try:
