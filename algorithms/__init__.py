@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox.algorithms.adapters.evox import EvoX as EvoX
+    from blackbox.algorithms.adapters.pymoo import Pymoo as Pymoo
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
     from blackbox.algorithms.cma_es import CMAES as CMAES
     from blackbox.algorithms.consensus import ConsensusBased as ConsensusBased
@@ -26,14 +28,16 @@ if TYPE_CHECKING:
 _HOMES = {
     "BayesianOptimization": "bayesian",
     "CMAES": "cma_es",
+    "ConsensusBased": "consensus",
     "DE": "evolutionary.de",
+    "EvoX": "adapters.evox",
     "GA": "evolutionary.ga",
+    "GradientEstimation": "gradient_estimation",
     "HypE": "evolutionary.hype_search",
     "MOEAD": "evolutionary.moead",
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
-    "ConsensusBased": "consensus",
-    "GradientEstimation": "gradient_estimation",
+    "Pymoo": "adapters.pymoo",
     "RVEA": "evolutionary.rvea_search",
     "RandomSearch": "sampling",
     "Sobol": "sampling",

@@ -36,9 +36,11 @@ class Piece:
 
 def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen | None:
     """Return told pieces as one table sorted by id; None where nothing in them concerns the searched part."""
-    pieces = [piece for piece in pieces if len(piece.points)]
+    pieces = [piece for piece in pieces if piece.outcome.failed.shape[0]]
     if not pieces:
         return None
+    if len(pieces) == 1 and reduction.is_identity and isinstance(pieces[0].ids, range):
+        return _whole(pieces[0])
     points = concatenate([piece.points for piece in pieces])
     outcomes = [piece.outcome for piece in pieces]
     flags = [torch.full((len(p.points),), p.external, dtype=torch.bool) for p in pieces]
@@ -60,6 +62,21 @@ def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen 
         return None
     x = reduction.restrict(seen.x) if isinstance(seen.x, Tensor) else seen.x
     return Seen(seen.ids, x, seen.values, seen.violations, seen.failed, seen.external, seen.variance, seen.extras)
+
+
+def _whole(piece: Piece) -> Seen:
+    """Return one piece, told as it was asked, as what a kernel sees."""
+    outcome = piece.outcome
+    return Seen(
+        piece.id_tensor,
+        piece.points,
+        outcome.values,
+        outcome.violations,
+        outcome.failed,
+        torch.full_like(outcome.failed, piece.external),
+        outcome.variance,
+        _merge_extras([outcome]) if outcome.extras else {},
+    )
 
 
 def _order(seen: Seen, reduction: Reduction, *, sorted_already: bool) -> Tensor | None:

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blackbox.problems.adapters import from_botorch, from_pymoo
+    from blackbox.problems.adapters import from_botorch, from_evox, from_pymoo
     from blackbox.problems.constrained import ConstrainedBranin, Gardner, Gramacy
     from blackbox.problems.engineering import (
         RE21,
@@ -130,7 +130,7 @@ _HOMES = {
                         "MultiObjectiveKnapsack", "VLMOP2", "VehicleSafety", "WFG1", "WFG2", "WFG3", "WFG4",
                         "WFG5", "WFG6", "WFG7", "WFG8", "WFG9", "ZDT1", "ZDT2", "ZDT3", "ZDT4", "ZDT5", "ZDT6"),
     "tuning": ("ClassifierTuning", "GradientBoostingTuning", "MLPTuning", "SVMTuning"),
-    "adapters": ("from_botorch", "from_pymoo"),
+    "adapters": ("from_botorch", "from_evox", "from_pymoo"),
 }
 # fmt: on
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -237,6 +237,7 @@ __all__ = [
     "VehicleSafety",
     "available",
     "from_botorch",
+    "from_evox",
     "from_pymoo",
 ]
 

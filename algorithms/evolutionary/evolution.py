@@ -41,11 +41,15 @@ class Tools(NamedTuple):
 
 
 class Survivors(NamedTuple):
-    """The rows that live on, shape (..., n), those that mate first; the new memory; and how many mate, None for all."""
+    """The rows that live on, shape (..., n), those that mate first; the new memory; how many mate, None for all.
+
+    `is_sound` says that no row has failed, where that is known.
+    """
 
     rows: Tensor
     memory: dict[str, Tensor]
     parents: Tensor | None = None
+    is_sound: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,10 +230,12 @@ class Evolution:
         total = total_violation(violations)
         kept = min(n, self.population_size)
         told = state.told + len(seen)
-        rows, memory, parents = self.survive(tools.constants, values, total, kept, state.memory, uniforms, told)
+        rows, memory, parents, is_sound = self.survive(
+            tools.constants, values, total, kept, state.memory, uniforms, told
+        )
         x, values = x.index_select(0, rows), values.index_select(0, rows)
         violations = violations.index_select(0, rows) if total is not None else violations[:kept]
-        usable = kept - int(values[:, 0].isnan().sum())
+        usable = kept if is_sound else kept - int(values[:, 0].isnan().sum())
         pool = usable if parents is None else max(1, min(int(parents), usable)) if usable else 0
         return Population(x, values, violations, pool, state.asked, told, 0, memory, tools)
 

@@ -37,7 +37,10 @@ def choose_rows(uniforms: Tensor, n: int, count: int, pool: int | Tensor) -> Ten
             return random_rows(uniforms, pool)
         return torch.minimum((uniforms.double() * pool).to(torch.int64), pool - 1)
     if isinstance(pool, int):
-        order = uniforms[..., :pool].argsort(dim=-1, stable=True)
+        if uniforms.dim() == 1 and uniforms.device.type == "cpu":  # the same order as torch's, sooner
+            order = torch.from_numpy(uniforms.numpy()[:pool].argsort(kind="stable"))
+        else:
+            order = uniforms[..., :pool].argsort(dim=-1, stable=True)
         return order if count == pool else order[..., torch.arange(count, device=order.device) % pool]
     index = torch.arange(n, device=uniforms.device)
     order = torch.where(index < pool, uniforms, 2.0).argsort(dim=-1, stable=True)

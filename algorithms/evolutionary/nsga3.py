@@ -152,7 +152,7 @@ class NSGA3(Evolution):
                 uniforms.numpy().reshape(3, -1),
             )
             after = {"ideal": torch.from_numpy(ideal), "extremes": torch.from_numpy(extremes)}
-            return Survivors(torch.from_numpy(found), after)
+            return Survivors(torch.from_numpy(found), after, is_sound=True)
         rows, _, memory_after = survive_nsga3(
             values,
             n_survivors,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,7 @@ class Reproduction:
         self.mutation_eta = mutation_eta
         self.mutation_probability = min(1.0, 1 / spec.dim if mutation_probability is None else mutation_probability)
         self.mixed: _Mixed | None = None
+        self._draws: dict[tuple[int, bool], int] = {}
         self._bounds = Bounds(*(bound.cpu().double().numpy() for bound in (self.lower, self.upper)))
         if not spec.space.is_box:
             self._sort_columns(spec)
@@ -129,7 +131,11 @@ class Reproduction:
 
     def draws(self, pairs: int, *, single: bool = False) -> int:
         """Return how many uniform numbers `children` takes for so many pairs of parents."""
-        return sum(int(np.prod(shape)) for shape in self._shapes(pairs, pairs if single else 2 * pairs))
+        key = (pairs, single)
+        if key not in self._draws:
+            shapes = self._shapes(pairs, pairs if single else 2 * pairs)
+            self._draws[key] = sum(math.prod(shape) for shape in shapes)
+        return self._draws[key]
 
     def children(self, first: Tensor, second: Tensor, uniforms: Tensor, *, single: bool = False) -> Tensor:
         """Return the children of pairs of parents.

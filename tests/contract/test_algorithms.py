@@ -19,8 +19,10 @@ from blackbox.algorithms import (
     RVEA,
     BayesianOptimization,
     ConsensusBased,
+    EvoX,
     GradientEstimation,
     HypE,
+    Pymoo,
     RandomSearch,
     Sobol,
 )
@@ -48,6 +50,11 @@ CASES: list[Algorithm[Any]] = [
     DE(population_size=12),
     DE(population_size=9, strategy="current_to_best1", steady_state=True),
     NSGA3(population_size=12, divisions=20, steady_state=True),
+    Pymoo("NSGA2", {"pop_size": 12}),
+    Pymoo("DE", {"pop_size": 12}),
+    Pymoo("MOPSO_CD", {"pop_size": 12}),
+    EvoX("NSGA2", {"pop_size": 12}),
+    EvoX("PSO", {"pop_size": 12}),
 ]
 
 
