@@ -1,8 +1,8 @@
 """One small run on the CPU, with NumPy: the same numbers, bit for bit, as the tensor kernels, at a third of the time.
 
 A generation of a hundred members is some two hundred operations on a few hundred numbers each, and a tensor operation
-costs several times what a NumPy one does. Logarithms, exponentials, roots and the linear solve stay torch's, on the same
-memory, so that a run gives the same points alone and in a batch of runs, which the tensor kernels serve.
+costs several times what a NumPy one does. Logarithms, exponentials, roots and the linear solve stay torch's, on the
+same memory, so that a run gives the same points alone and in a batch of runs, which the tensor kernels serve.
 """
 
 from __future__ import annotations
