@@ -23,7 +23,7 @@ import blackbox as bb
 from blackbox import _sweep_runs, _sweep_work, plot
 from blackbox._sweep_metrics import holm, paired_p_value
 from blackbox._sweep_plan import describe
-from blackbox.algorithms import GA, MOEAD, NSGA2, NSGA3, RVEA, HypE, RandomSearch, Sobol
+from blackbox.algorithms import DE, GA, MOEAD, NSGA2, NSGA3, RVEA, HypE, RandomSearch, Sobol
 from blackbox.candidates import Evaluation
 from blackbox.errors import CapabilityError, SettingError, StorageError
 from blackbox.problems import C2DTLZ2, DTLZ2, DTLZ4, ZDT1, Branin, Noisy, Rastrigin, Sphere
@@ -98,6 +98,7 @@ CASES = [
     (RVEA(20), DTLZ2(7, 3)),
     (GA(20), Mixed(1)),
     (GA(9), Rastrigin(4)),
+    (DE(10), Mixed(1)),
 ]
 
 

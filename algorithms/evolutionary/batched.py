@@ -8,43 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from blackbox.algorithm import Front, Spec
+from blackbox.algorithms.evolutionary.de import DE
 from blackbox.algorithms.evolutionary.draws import draw
 from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
 from blackbox.algorithms.evolutionary.moead import MOEAD
 from blackbox.algorithms.evolutionary.offspring import initial_points
-from blackbox.algorithms.evolutionary.population import Population, front_of, total_violation
+from blackbox.algorithms.evolutionary.population import Population, check_memory, front_of, total_violation
 from blackbox.algorithms.evolutionary.slots import usable_members
 from blackbox.errors import SettingError
 from blackbox.random import restore_generator
 
-__all__ = ["BATCHED_SETTINGS", "BatchedEvolution", "can_batch", "same_program"]
+__all__ = ["BATCHED_SETTINGS", "Batchable", "BatchedEvolution", "can_batch", "same_program"]
 
+Batchable: TypeAlias = Evolution | DE
 BATCHED_SETTINGS = ("crossover_eta", "crossover_probability", "mutation_eta")
 
 
 def can_batch(algorithm: Any) -> bool:
-    """Return whether runs of this algorithm can be one program: generational `Evolution`s can."""
-    if not isinstance(algorithm, Evolution) or algorithm.steady_state:
+    """Return whether runs of this algorithm can be one program: those of generational algorithms of this package."""
+    if not isinstance(algorithm, (Evolution, DE)) or algorithm.steady_state:
         return False
-    kind = type(algorithm)
-    return isinstance(algorithm, MOEAD) or (kind.ask is Evolution.ask and kind.tell is Evolution.tell)
+    kind: Any = type(algorithm)
+    if isinstance(algorithm, (MOEAD, DE)):
+        return kind in (MOEAD, DE)
+    return bool(kind.ask is Evolution.ask and kind.tell is Evolution.tell)
 
 
-def same_program(algorithm: Evolution, dtype: torch.dtype = torch.float64) -> Evolution:
+def same_program(algorithm: Batchable, dtype: torch.dtype = torch.float64) -> Batchable:
     """Return what is equal for algorithms that can run in one program: the settings that cannot differ.
 
     In float64 the numbers of `BATCHED_SETTINGS` can differ; in float32 they would be rounded in another order.
     """
-    if dtype != torch.float64:
+    if dtype != torch.float64 or isinstance(algorithm, DE):
         return algorithm
-    defaults = {f.name: f.default for f in fields(Evolution)}
-    return replace(algorithm, **{name: defaults[name] for name in BATCHED_SETTINGS})
+    neutral: dict[str, Any] = {f.name: f.default for f in fields(Evolution) if f.name in BATCHED_SETTINGS}
+    return replace(algorithm, **neutral)
 
 
 class BatchedEvolution:
@@ -52,7 +56,7 @@ class BatchedEvolution:
 
     Parameters
     ----------
-    algorithms : sequence of Evolution, length B
+    algorithms : sequence of Evolution or DE, length B
         Of one kind; they may differ in `BATCHED_SETTINGS` only, and that in float64 only.
     spec : Spec
     generators : sequence of torch.Generator, length B
@@ -61,10 +65,10 @@ class BatchedEvolution:
     Raises
     ------
     SettingError
-        If the algorithms cannot be one program.
+        If the algorithms cannot be one program, or the populations cannot fit in memory.
     """
 
-    def __init__(self, algorithms: Sequence[Evolution], spec: Spec, generators: Sequence[torch.Generator]) -> None:
+    def __init__(self, algorithms: Sequence[Batchable], spec: Spec, generators: Sequence[torch.Generator]) -> None:
         if not algorithms or len(algorithms) != len(generators):
             raise SettingError(f"algorithms: expected {len(generators)}, one a generator, got {len(algorithms)}")
         self.algorithm, self.spec, self.generators = algorithms[0], spec, list(generators)
@@ -72,6 +76,8 @@ class BatchedEvolution:
         if len(shared) != 1 or not all(map(can_batch, algorithms)):
             raise SettingError(f"algorithms: expected generational ones that differ in {BATCHED_SETTINGS} at most")
         self.runs, self.size = len(generators), self.algorithm.population_size
+        extra = self.algorithm.row_bytes(spec) if isinstance(self.algorithm, Evolution) else 0.0
+        check_memory(spec, self.size, extra=extra, runs=self.runs)
         self.tools = _tools(algorithms, spec)
         first = self.algorithm.init(spec, self.generators[0])
         self.x, self.values, self.violations = (
@@ -80,7 +86,7 @@ class BatchedEvolution:
         self.memory = {name: t.expand(self.runs, *t.shape).clone() for name, t in first.memory.items()}
         self.pool = torch.zeros((self.runs, 1), dtype=torch.int64, device=spec.device)
         self.told = 0
-        self._replaces = isinstance(self.algorithm, MOEAD)
+        self._has_places = isinstance(self.algorithm, (MOEAD, DE))
 
     # -- the two verbs -----------------------------------------------------------------------------------------
 
@@ -110,7 +116,7 @@ class BatchedEvolution:
             Minimised; NaN in rows whose evaluation failed.
         violations : Tensor, shape (B, N, k)
         """
-        if self._replaces:
+        if self._has_places:
             self._replace(x, values, violations)
         else:
             self._survive(x, values, violations)
@@ -151,31 +157,29 @@ class BatchedEvolution:
         return initial_points(self.spec, uniforms.reshape(len(runs), self.size, self.spec.dim))
 
     def _children(self, rows: slice, generators: Sequence[torch.Generator]) -> Tensor:
-        algorithm, n = self.algorithm, self.x.shape[1]
+        algorithm, x, n = self.algorithm, self.x[rows], self.x.shape[1]
+        total, places = total_violation(self.violations[rows]), torch.arange(self.size, device=self.spec.device)
+        if isinstance(algorithm, DE):
+            uniforms = draw(generators, algorithm.trial_draws(self.spec.dim, self.size), dtype=self.spec.dtype)
+            return algorithm.trials(self.spec, x, self.values[rows], total, places, uniforms)
         tools = self.tools if rows == slice(None) else _one_of(self.tools, rows)
+        is_full = bool((self.pool[rows] == n).all())
         if isinstance(algorithm, MOEAD):
             uniforms = draw(generators, algorithm.place_draws(tools, self.size), dtype=self.spec.dtype)
-            usable = usable_members(self.values[rows])
-            places = torch.arange(self.size, device=self.spec.device)
-            everywhere = None if bool(usable.all()) else usable
-            return algorithm.place_offspring(tools, self.x[rows], everywhere, places, uniforms)
+            usable = None if is_full else usable_members(self.values[rows])
+            return algorithm.place_offspring(tools, x, usable, places, uniforms)
         uniforms = draw(generators, algorithm.offspring_draws(tools, n, self.size), dtype=self.spec.dtype)
-        total = total_violation(self.violations[rows])
-        pool: int | Tensor = self.pool[rows]
-        if bool((self.pool == n).all()):
-            pool = n
-        return algorithm.offspring(tools, self.x[rows], total, pool, self.size, uniforms)
+        return algorithm.offspring(tools, x, total, n if is_full else self.pool[rows], self.size, uniforms)
 
     def _survive(self, x: Tensor, values: Tensor, violations: Tensor) -> None:
-        if self.x.shape[1]:
-            x, values = torch.cat([self.x, x], dim=1), torch.cat([self.values, values], dim=1)
-            violations = torch.cat([self.violations, violations], dim=1)
+        assert isinstance(self.algorithm, Evolution)
+        x, values, violations = self._joined(x, values, violations)
         n, m = values.shape[1:]
         count = self.algorithm.survival_draws(self.tools.constants, n, m)
         uniforms = draw(self.generators, count, dtype=self.spec.dtype)
         self.told += self.size
         kept = min(n, self.size)
-        rows, self.memory, parents = self.algorithm.survive(
+        rows, self.memory, parents, _ = self.algorithm.survive(
             self.tools.constants, values, total_violation(violations), kept, self.memory, uniforms, self.told
         )
         self._keep(x, values, violations, rows)
@@ -185,20 +189,28 @@ class BatchedEvolution:
 
     def _replace(self, x: Tensor, values: Tensor, violations: Tensor) -> None:
         algorithm, n = self.algorithm, self.x.shape[1]
-        assert isinstance(algorithm, MOEAD)
-        source, self.memory = algorithm.replacement(
-            self.tools.constants,
-            (self.values, total_violation(self.violations)),
-            (values, total_violation(violations)),
-            torch.arange(n, device=self.spec.device),
-            self.memory,
-            start=self.told < self.size,
-        )
-        rows = torch.where(source >= 0, n + source, torch.arange(n, device=source.device))
-        both = torch.cat([self.x, x], dim=1), torch.cat([self.values, values], dim=1)
-        self._keep(*both, torch.cat([self.violations, violations], dim=1), rows)
+        everything = self._joined(x, values, violations)
+        if isinstance(algorithm, DE):
+            rows = algorithm.replacement(everything[1], total_violation(everything[2]), None, n)
+        else:
+            assert isinstance(algorithm, MOEAD)
+            source, self.memory = algorithm.replacement(
+                self.tools.constants,
+                (self.values, total_violation(self.violations)),
+                (values, total_violation(violations)),
+                None,
+                self.memory,
+                start=self.told < self.size,
+            )
+            rows = torch.where(source >= 0, n + source, torch.arange(n, device=source.device))
+        self._keep(*everything, rows)
         self.told += self.size
         self.pool = usable_members(self.values).sum(-1, keepdim=True)
+
+    def _joined(self, *told: Tensor) -> tuple[Tensor, ...]:
+        """Return members and what was told, one below the other in every run."""
+        members = (self.x, self.values, self.violations)
+        return tuple(torch.cat(pair, dim=1) for pair in zip(members, told, strict=True)) if self.x.shape[1] else told
 
     def _keep(self, x: Tensor, values: Tensor, violations: Tensor, rows: Tensor) -> None:
         self.x, self.values, self.violations = (_rows(part, rows) for part in (x, values, violations))
@@ -212,9 +224,12 @@ def _rows(table: Tensor, rows: Tensor) -> Tensor:
     return table.flatten(0, 1).index_select(0, flat.flatten()).reshape(*rows.shape, table.shape[-1])
 
 
-def _tools(algorithms: Sequence[Evolution], spec: Spec) -> Tools:
+def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
     """Return the tools of all runs; settings that differ become tensors of shape (B, 1, 1), mutation's (B, 1)."""
-    tools = algorithms[0].tools(spec)
+    first = algorithms[0]
+    if isinstance(first, DE):
+        return Tools(None, None)  # type: ignore[arg-type] - it has none
+    tools = first.tools(spec)
     for name in BATCHED_SETTINGS:
         settings = [float(getattr(algorithm, name)) for algorithm in algorithms]
         if len(set(settings)) > 1:
