@@ -161,7 +161,7 @@ def test_without_batches_the_numbers_are_the_same() -> None:
 
 
 def test_everything_else_runs_in_processes() -> None:
-    algorithms = [RandomSearch(), Sobol()]
+    algorithms: list[Any] = [RandomSearch(), Sobol()]
     here = bb.sweep(algorithms, Branin(), seeds=2, evaluations=30, workers=1)
     there = bb.sweep(algorithms, Branin(), seeds=2, evaluations=30, workers=2)
     assert [run.n_evaluations for run in there.runs] == [30] * 4
@@ -336,7 +336,7 @@ def test_what_a_run_is_known_by_differs_between_different_things() -> None:
 def test_the_table_says_what_the_numbers_say() -> None:
     from scipy.stats import wilcoxon
 
-    names = {"good": GA(10), "random": RandomSearch(), "sobol": Sobol()}
+    names: dict[str, Any] = {"good": GA(10), "random": RandomSearch(), "sobol": Sobol()}
     result = bb.sweep(names, Rastrigin(3), seeds=10, evaluations=80, workers=1)
     numbers = {name: [float(run.values) for run in result.runs_of(name, "Rastrigin")] for name in names}
     cells = {cell.algorithm: cell for cell in result.cells()}

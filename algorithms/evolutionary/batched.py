@@ -207,10 +207,12 @@ class BatchedEvolution:
         self.told += self.size
         self.pool = usable_members(self.values).sum(-1, keepdim=True)
 
-    def _joined(self, *told: Tensor) -> tuple[Tensor, ...]:
+    def _joined(self, x: Tensor, values: Tensor, violations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return members and what was told, one below the other in every run."""
-        members = (self.x, self.values, self.violations)
-        return tuple(torch.cat(pair, dim=1) for pair in zip(members, told, strict=True)) if self.x.shape[1] else told
+        if not self.x.shape[1]:
+            return x, values, violations
+        merged = torch.cat([self.x, x], dim=1), torch.cat([self.values, values], dim=1)
+        return *merged, torch.cat([self.violations, violations], dim=1)
 
     def _keep(self, x: Tensor, values: Tensor, violations: Tensor, rows: Tensor) -> None:
         self.x, self.values, self.violations = (_rows(part, rows) for part in (x, values, violations))
@@ -228,7 +230,8 @@ def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
     """Return the tools of all runs; settings that differ become tensors of shape (B, 1, 1), mutation's (B, 1)."""
     first = algorithms[0]
     if isinstance(first, DE):
-        return Tools(None, None)  # type: ignore[arg-type] - it has none
+        nothing: Any = None
+        return Tools(nothing, None)
     tools = first.tools(spec)
     for name in BATCHED_SETTINGS:
         settings = [float(getattr(algorithm, name)) for algorithm in algorithms]
