@@ -95,7 +95,8 @@ class Estimator:
         if self.kind != "orthogonal":
             return torch.randn(shape, dtype=x.dtype, device=x.device, generator=generator)
         blocks = -(-self.directions // d)
-        normal = torch.randn((*batch, blocks, d, d), dtype=x.dtype, device=x.device, generator=generator)
+        width = min(self.directions, d)
+        normal = torch.randn((*batch, blocks, d, width), dtype=x.dtype, device=x.device, generator=generator)
         q, r = torch.linalg.qr(normal)
         q = q * torch.sign(torch.diagonal(r, dim1=-2, dim2=-1))[..., None, :]  # uniform over rotations
         rows: Tensor = q.mT.flatten(-3, -2)[..., : self.directions, :].mul(d**0.5)

@@ -20,6 +20,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox import algorithms as algorithms
+    from blackbox import errors as errors
+    from blackbox import metrics as metrics
+    from blackbox import plot as plot
+    from blackbox import problems as problems
+    from blackbox import surrogates as surrogates
     from blackbox.auto import choose as choose
     from blackbox.auto import minimize as minimize
     from blackbox.candidates import Batch as Batch
@@ -58,14 +64,18 @@ _HOMES = {
     "minimize": "auto",
 }
 
+_MODULES = ("algorithms", "errors", "metrics", "plot", "problems", "surrogates")
+
 __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "algorithms", "problems", "surrogates"])
+    return sorted([*__all__, *_MODULES])

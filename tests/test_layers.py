@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Each module may import, at its top, only what stands in its own line or above.
 LAYERS = [
     ["blackbox.errors"],
+    ["blackbox._arguments"],
     ["blackbox.random", "blackbox.objective", "blackbox.parameters", "blackbox.candidates"],
     ["blackbox._conditions", "blackbox._unit_cube", "blackbox.space_json", "blackbox.roles", "blackbox._points"],
     ["blackbox.space"],

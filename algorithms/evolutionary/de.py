@@ -178,6 +178,8 @@ class DE:
         order = _order(values, total_violation(violations))
         standing = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
         places = place_of(state, seen, generational=not self.steady_state)
+        if places is None:
+            places = torch.arange(n, device=order.device)
         places = _give_places(places, standing, n)
         # A row takes its place if it stands before the member and before other rows for that place.
         best = standing[:n].scatter_reduce(0, places, standing[n:], "amin")

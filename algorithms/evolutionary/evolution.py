@@ -230,7 +230,9 @@ class Evolution:
         total = total_violation(violations)
         kept = min(n, self.population_size)
         told = state.told + len(seen)
-        rows, memory, parents, is_sound = self.survive(tools.constants, values, total, kept, state.memory, uniforms, told)
+        rows, memory, parents, is_sound = self.survive(
+            tools.constants, values, total, kept, state.memory, uniforms, told
+        )
         x, values = x.index_select(0, rows), values.index_select(0, rows)
         violations = violations.index_select(0, rows) if total is not None else violations[:kept]
         usable = kept if is_sound else kept - int(values[:, 0].isnan().sum())

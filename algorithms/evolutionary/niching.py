@@ -150,10 +150,11 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
     return niche.reshape(h.shape[:-1]), distance.reshape(h.shape[:-1])
 
 
-def _folded(columns: Tensor) -> Tensor:
-    """Return the sum over the first dimension, added up in order."""
-    total = columns[0].clone()
-    for column in columns[1:]:
+def _folded(columns: Tensor, dim: int = 0) -> Tensor:
+    """Return the sum over a dimension, added up in order: unlike `sum`, it rounds alike whatever the shapes."""
+    first, *others = columns.unbind(dim)
+    total = first.clone()
+    for column in others:
         total += column
     return total
 
@@ -190,7 +191,7 @@ def associate_lattice(h: Tensor, divisions: int) -> tuple[Tensor, Tensor]:
 
 def _associate_lattice(g: Tensor, divisions: int) -> tuple[Tensor, Tensor]:
     m = g.shape[-2]
-    total = g.sum(-2, keepdim=True)
+    total = _folded(g, -2).unsqueeze(-2)
     exact = g * (divisions / total)
     counts = exact.floor()
     missing = divisions - counts.sum(-2, keepdim=True)
@@ -202,18 +203,18 @@ def _associate_lattice(g: Tensor, divisions: int) -> tuple[Tensor, Tensor]:
     # A row of zeros, which has no direction, goes to the first point of the lattice.
     corner = (torch.arange(m, device=g.device) == m - 1).to(g.dtype).unsqueeze(-1) * divisions
     counts = _best_neighbour(g, torch.where(total > 0, counts, corner))
-    along = (g * counts).sum(-2, keepdim=True) / (counts * counts).sum(-2, keepdim=True)
-    away = g - along * counts
-    return lattice_index(counts.to(torch.int64), divisions), (away * away).sum(-2).sqrt_()
+    along = _folded(g * counts, -2) / _folded(counts * counts, -2)
+    away = g - along.unsqueeze(-2) * counts
+    return lattice_index(counts.to(torch.int64), divisions), _folded(away * away, -2).sqrt_()
 
 
 def _best_neighbour(g: Tensor, counts: Tensor) -> Tensor:
     """Return the best of the counts and all counts with one unit moved, by cosine with g; (..., m, n)."""
     m = g.shape[-2]
     same = torch.eye(m, dtype=g.dtype, device=g.device).unsqueeze(-1)
-    product = (g.unsqueeze(-2) - g.unsqueeze(-3)).add_((g * counts).sum(-2, keepdim=True).unsqueeze(-2))
+    product = (g.unsqueeze(-2) - g.unsqueeze(-3)).add_(_folded(g * counts, -2)[..., None, None, :])
     squared = (counts.unsqueeze(-2) - counts.unsqueeze(-3)).add_(1 - same).mul_(2)
-    squared.add_((counts * counts).sum(-2, keepdim=True).unsqueeze(-2))
+    squared.add_(_folded(counts * counts, -2)[..., None, None, :])
     cosine = product.mul_(product).div_(squared)
     possible = (counts.unsqueeze(-3) >= 1) | (same == 1)
     cosine = torch.where(possible, cosine, -1.0).flatten(-3, -2)

@@ -39,6 +39,11 @@ def test_a_full_orthogonal_block_is_exact_on_linear_functions() -> None:
     assert torch.allclose(g, SLOPE.expand(5, -1))
 
 
+def test_orthogonal_directions_cost_memory_linear_in_the_number_of_variables() -> None:
+    u = Estimator(kind="orthogonal", directions=3).draw(torch.zeros(100_000), torch.Generator().manual_seed(0))
+    assert torch.allclose(u @ u.T, 100_000 * torch.eye(3), rtol=1e-4, atol=1.0)
+
+
 def test_directions_have_unit_covariance_and_blocks_are_orthogonal() -> None:
     x = torch.zeros((5_000, 4), dtype=torch.float64)
     for kind in KINDS:
