@@ -1,8 +1,8 @@
 """One small run on the CPU, with NumPy: the same numbers, bit for bit, as the tensor kernels, at a third of the time.
 
 A generation of a hundred members is some two hundred operations on a few hundred numbers each, and a tensor operation
-costs several times what a NumPy one does. Logarithms, exponentials, roots and the linear solve stay torch's, on the same
-memory, so that a run gives the same points alone and in a batch of runs, which the tensor kernels serve.
+costs several times what a NumPy one does. Logarithms, exponentials, roots and the linear solve stay torch's, on the
+same memory, so that a run gives the same points alone and in a batch of runs, which the tensor kernels serve.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ["Bounds", "is_compact", "offspring", "survivors_nsga3"]
 Array = NDArray[np.float64]
 
 _MOST = 1 << 17  # numbers in the largest table
+_LARGEST = 1 << 22  # numbers in a table of rows and directions
 _TINY = float(np.finfo(np.float64).tiny)
 _BELOW_ONE = 1 - float(np.finfo(np.float64).eps)
 _OFF_AXIS = 1e6
@@ -219,7 +220,7 @@ def _associate(h: Array, directions: Tensor, unit: Array, divisions: int | None)
     m, r = unit.shape
     if r > _FEW_DIRECTIONS and divisions is not None and m in (2, 3):
         return _associate_lattice(h, divisions)
-    if r > _FEW_DIRECTIONS:
+    if r > _FEW_DIRECTIONS or h.size * r > _LARGEST:
         niche, away = associate(torch.from_numpy(h).T, directions, divisions=divisions)
         return niche.numpy(), away.numpy()
     cosine = h[0][:, None] * unit[0]
