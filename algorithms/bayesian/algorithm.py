@@ -12,6 +12,7 @@ from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, S
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.proposal import ENUMERATE, Pace, propose
+from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import look
 from blackbox.errors import SettingError
@@ -24,6 +25,7 @@ __all__ = ["BayesianOptimization"]
 
 _MANY = 2**31
 _SOBOL_DIM = 21201
+_LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)  # for all but the first of a batch
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
 _PRIOR = Prior(shift=-1.4, together=0.15)
 
@@ -171,7 +173,8 @@ class BayesianOptimization:
         chosen: list[Array] = []
         pace = Pace(state.promise, state.turn)
         for _ in range(n):
-            point, pace = propose(acquisition, domain, anchors, taken, pace, random)
+            effort = _LATER if chosen else Effort()
+            point, pace = propose(acquisition, domain, anchors, taken, pace, random, effort)
             chosen.append(domain.canonical(point[None]))
             if len(chosen) < n:
                 added = domain.model(chosen[-1])

@@ -38,19 +38,26 @@ class Pace:
 
 
 def propose(
-    acquisition: Acquisition, domain: Domain, anchors: Array, taken: Array, pace: Pace, random: np.random.Generator
+    acquisition: Acquisition,
+    domain: Domain,
+    anchors: Array,
+    taken: Array,
+    pace: Pace,
+    random: np.random.Generator,
+    effort: Effort | None = None,
 ) -> tuple[Array, Pace]:
     """Return the full codes of a promising point that is none of `taken`, where there is one, and the next pace."""
+    effort = effort or Effort()
     if domain.n_cells <= ENUMERATE:
         return _first(acquisition, enumerate_cells(acquisition, domain), domain, taken, random), pace
     little = pace.promise < _LITTLE
     if little and pace.turn % 2 == 1 and len(anchors):
-        found = maximise_near(acquisition, domain, anchors[0], _RADIUS, random, Effort())
+        found = maximise_near(acquisition, domain, anchors[0], _RADIUS, random, effort)
         if found is not None:
             return _first(acquisition, found, domain, taken, random), Pace(pace.promise, pace.turn + 1)
     bold = pace.promise < _NOTHING and pace.turn >= 2
     score = acquisition.bolder(_SHORTER, _MARGIN) if bold else acquisition
-    point = _first(score, maximise(score, domain, anchors, random, Effort()), domain, taken, random)
+    point = _first(score, maximise(score, domain, anchors, random, effort), domain, taken, random)
     promise = pace.promise if bold else float(acquisition.log_gain(domain.model(point[None]))[0])
     return point, Pace(promise, pace.turn + 1 if promise < _LITTLE else 0)
 
