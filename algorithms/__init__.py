@@ -9,8 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox.algorithms.adapters.evox import EvoX as EvoX
+    from blackbox.algorithms.adapters.pymoo import Pymoo as Pymoo
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
     from blackbox.algorithms.cma_es import CMAES as CMAES
+    from blackbox.algorithms.consensus import ConsensusBased as ConsensusBased
     from blackbox.algorithms.evolutionary.de import DE as DE
     from blackbox.algorithms.evolutionary.ga import GA as GA
     from blackbox.algorithms.evolutionary.hype_search import HypE as HypE
@@ -18,18 +21,23 @@ if TYPE_CHECKING:
     from blackbox.algorithms.evolutionary.nsga2 import NSGA2 as NSGA2
     from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
     from blackbox.algorithms.evolutionary.rvea_search import RVEA as RVEA
+    from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
 _HOMES = {
     "BayesianOptimization": "bayesian",
     "CMAES": "cma_es",
+    "ConsensusBased": "consensus",
     "DE": "evolutionary.de",
+    "EvoX": "adapters.evox",
     "GA": "evolutionary.ga",
+    "GradientEstimation": "gradient_estimation",
     "HypE": "evolutionary.hype_search",
     "MOEAD": "evolutionary.moead",
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
+    "Pymoo": "adapters.pymoo",
     "RVEA": "evolutionary.rvea_search",
     "RandomSearch": "sampling",
     "Sobol": "sampling",

@@ -97,6 +97,8 @@ class Engine:
             "randn": self._normals,
             "seed": np.nan,
             "CMA_diagonal": diagonal,
+            # At any dimension: from d = 300 on pycma would compare two mirrored points that are not sampled here.
+            "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
             "maxstd": self.box.width / 3,
             # No linear map is put in front of the search at condition 1e12, as pycma would do: it would be one more
             # matrix of state. The run stops at condition 1e14 and restarts.
@@ -107,7 +109,7 @@ class Engine:
             options["popsize"] = run.population_size
         if len(set(self.box.width.tolist())) > 1:
             options["CMA_stds"] = self.box.width
-        es = cma.CMAEvolutionStrategy(run.mean.copy(), run.sigma, options)
+        es = _strategy()(run.mean.copy(), run.sigma, options)
         if self.box.integers:
             self._give_bounds_and_random(es, cma)
         # Limits on standard deviations are applied by this class: pycma looks at every variable in Python.
@@ -298,11 +300,35 @@ class Engine:
     def _limit_stds(self) -> None:
         es = self._es
         stds = es.stds
-        slack = np.exp(1e-4) if es.countiter <= 2 else 1  # pycma's own: eigenvalues start out slightly apart
-        if (stds > self._std_high * slack).any() or (self.box.integers and (stds < self._std_low).any()):
+        if (stds > self._std_high).any() or (self.box.integers and (stds < self._std_low).any()):
             es.opts["minstd"], es.opts["maxstd"] = self._std_low, self._std_high
             es._stds_into_limits()
             es.opts["minstd"], es.opts["maxstd"] = 0, np.inf
+
+
+@cache
+def _strategy() -> Any:
+    """Return pycma's strategy with its limits on standard deviations as one array operation, at any dimension."""
+    import cma
+
+    class Strategy(cma.CMAEvolutionStrategy):  # type: ignore[misc]
+        def _stds_into_limits(self, warn: bool = False) -> None:
+            """Rescale coordinates as pycma does, whose own loop fails where there is a single variable."""
+            low, high = (np.asarray(self.opts[name], dtype=float) for name in ("minstd", "maxstd"))
+            slack = np.exp(1e-4) if self.countiter <= 2 else 1  # pycma's own: eigenvalues start out slightly apart
+            stds = np.asarray(self.stds)
+            limits = np.where(stds < low, low, high)
+            wrong = (stds < low) | (stds > high * slack)
+            if not wrong.any():
+                return
+            self.sigma_vec._init_(self.N)
+            scaling = self.sigma_vec.scaling
+            wrong &= (stds != 0) & np.isfinite(scaling * limits)
+            self.sigma_vec.is_identity = False
+            scaling[wrong] = (scaling * limits)[wrong] / stds[wrong]
+            self.pc2[wrong] *= limits[wrong] / stds[wrong]
+
+    return Strategy
 
 
 class _Quiet:

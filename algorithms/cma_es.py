@@ -130,7 +130,7 @@ class CMAES:
     -----
     Sources: Hansen, "The CMA evolution strategy: a tutorial" (arXiv:1604.00772); pycma 4.5. pycma's stop criteria end
     a run, with its default tolerances; the limit at condition number 1e14 takes the place of its linear
-    transformation at 1e12.
+    transformation at 1e12. Step sizes are adapted cumulatively at any dimension (pycma: below 300 only).
 
     Examples
     --------

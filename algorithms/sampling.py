@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from blackbox._arguments import whole_number
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
-from blackbox.errors import ExhaustedError
+from blackbox.errors import ExhaustedError, SettingError
 from blackbox.space import Space
 
 __all__ = ["RandomSearch", "Sobol"]
@@ -50,6 +51,9 @@ class RandomSearch:
     """
 
     batch_size: int = 1
+
+    def __post_init__(self) -> None:
+        whole_number(self.batch_size, "batch_size", 1)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -126,6 +130,11 @@ class Sobol:
 
     batch_size: int = 1
     scramble: bool = True
+
+    def __post_init__(self) -> None:
+        whole_number(self.batch_size, "batch_size", 1)
+        if not isinstance(self.scramble, bool):
+            raise SettingError(f"scramble: expected True or False, got {self.scramble!r}")
 
     @property
     def capabilities(self) -> Capabilities:

@@ -4,7 +4,7 @@
 
 An archive of non-dominated points is evolved by simulated binary crossover, differential moves and polynomial
 mutation, and thinned by a greedy choice of distant points; RE36 is enumerated. Points are kept in float32, so that
-what is stored is what was evaluated. About five minutes on one core; the same seed gives the same file.
+what is stored is what was evaluated. About twenty minutes on one core; run again, it gives the same file.
 """
 
 from __future__ import annotations

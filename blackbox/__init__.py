@@ -20,6 +20,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox import algorithms as algorithms
+    from blackbox import errors as errors
+    from blackbox import metrics as metrics
+    from blackbox import plot as plot
+    from blackbox import problems as problems
+    from blackbox import surrogates as surrogates
+    from blackbox.auto import choose as choose
+    from blackbox.auto import minimize as minimize
     from blackbox.candidates import Batch as Batch
     from blackbox.candidates import Evaluation as Evaluation
     from blackbox.objective import Objective as Objective
@@ -33,6 +41,9 @@ if TYPE_CHECKING:
     from blackbox.problem import Problem as Problem
     from blackbox.result import Result as Result
     from blackbox.space import Space as Space
+    from blackbox.study import Study as Study
+    from blackbox.sweeping import SweepResult as SweepResult
+    from blackbox.sweeping import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -49,17 +60,26 @@ _HOMES = {
     "Real": "parameters",
     "Result": "result",
     "Space": "space",
+    "Study": "study",
+    "SweepResult": "sweeping",
     "TellReport": "optimizer",
+    "choose": "auto",
+    "minimize": "auto",
+    "sweep": "sweeping",
 }
+
+_MODULES = ("algorithms", "errors", "metrics", "plot", "problems", "surrogates")
 
 __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "algorithms", "problems", "surrogates"])
+    return sorted([*__all__, *_MODULES])

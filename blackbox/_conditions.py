@@ -41,7 +41,7 @@ def parse_conditions(parameters: Mapping[str, Parameter], code: Callable[[str, A
                     "categorical or ordinal parent",
                     parameter=name,
                 )
-            allowed = list(values) if isinstance(values, (list, tuple, set, frozenset)) else [values]
+            allowed = values if isinstance(values, list) else [values]
             if not allowed:
                 raise SpaceError(f"{name}: its condition on {parent!r} allows no value", parameter=name)
             try:

@@ -1,8 +1,8 @@
-"""Points that come from outside: parsed and checked before anything is made of them."""
+"""Points and bounds that come from outside: parsed and checked before anything is made of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +14,16 @@ from blackbox.errors import SpaceError
 if TYPE_CHECKING:
     from blackbox.space import Space
 
-__all__ = ["check_points", "parse_points"]
+__all__ = ["check_points", "parse_bound", "parse_names", "parse_points"]
 
 
 def parse_points(space: Space, points: Any) -> Tensor:
     """Return configurations, or an array of shape (n, d), as a checked tensor of its own memory."""
     if isinstance(points, Mapping):
         points = [points]
-    if isinstance(points, (list, tuple)) and points and isinstance(points[0], Mapping):
+    elif isinstance(points, Iterator):
+        points = list(points)
+    if isinstance(points, (list, tuple)) and (not points or isinstance(points[0], Mapping)):
         return space.encode(points)
     if isinstance(points, Tensor):
         x = points
@@ -59,6 +61,29 @@ def check_points(space: Space, x: Tensor) -> None:
             f"not, got {float(x[row, column])!r} in row {row}",
             parameter=name,
         )
+
+
+def parse_bound(bound: Any, name: str) -> np.ndarray[Any, Any]:
+    """Return given bounds as an array, or raise `SpaceError`."""
+    try:
+        array = np.asarray(bound.detach().cpu() if isinstance(bound, Tensor) else bound)
+    except ValueError:  # ragged
+        array = np.empty(0, dtype=object)
+    if array.dtype.kind not in "iuf":
+        raise SpaceError(f"{name}: expected an array of numbers of shape (d,), got {bound!r}")
+    return array.astype(np.float64)
+
+
+def parse_names(names: Sequence[str], dim: int) -> list[str]:
+    """Return given names of columns as a list, or raise `SpaceError`."""
+    listed = list(names) if isinstance(names, Iterable) else [names]
+    if (
+        not all(isinstance(name, str) and name for name in listed)
+        or len(set(listed)) != len(listed)
+        or len(listed) != dim
+    ):
+        raise SpaceError(f"names: expected {dim} distinct non-empty strings, got {_short(listed)}")
+    return listed
 
 
 def _array(points: Any) -> np.ndarray[Any, Any] | None:

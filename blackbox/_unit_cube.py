@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,13 @@ class UnitMap:
         self._single = lower == upper
         self._scale[self._single] = 1.0
         self._log_columns = torch.from_numpy(np.flatnonzero(log))
+        self._constants = lru_cache(maxsize=8)(self._constants_on)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_constants"}  # a cache
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._constants = lru_cache(maxsize=8)(self._constants_on)
 
     def _constants_on(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from blackbox._arguments import whole_number
 from blackbox.algorithm import Algorithm
 from blackbox.errors import CapabilityError, SettingError
 from blackbox.objective import Objective
@@ -58,8 +59,10 @@ def choose(problem: Problem, *, evaluations: int, workers: int = 1, noisy: bool 
     >>> choose(problem, evaluations=50).reason
     'BayesianOptimization: 1 objective, 4 variables, 50 evaluations: few enough for a model to pay'
     """
+    evaluations, workers = whole_number(evaluations, "evaluations", 1), whole_number(workers, "workers", 1)
     space, m, k = problem.space, len(problem.objectives), problem.n_constraints
-    shape = f"{m} objective{'s' * (m > 1)}, {space.dim} variables, {evaluations} evaluations"
+    counts = ((m, "objective"), (space.dim, "variable"), (evaluations, "evaluation"))
+    shape = ", ".join(f"{n} {word}{'s' * (n != 1)}" for n, word in counts)
     for name, settings, applies, why in _preferences(space, m, evaluations, workers, noisy):
         algorithm = _make(name, settings) if applies else None
         if algorithm is not None and obstacle(algorithm.capabilities, space, m, k) is None:
@@ -173,8 +176,7 @@ def minimize(
         problem = Problem.from_function(
             function, space, takes=takes, objectives=objectives, n_constraints=n_constraints
         )
-    if isinstance(evaluations, bool) or not isinstance(evaluations, int) or evaluations < 1:
-        raise SettingError(f"evaluations: expected an integer >= 1, got {evaluations!r}")
+    evaluations, workers = whole_number(evaluations, "evaluations", 1), whole_number(workers, "workers", 1)
     if algorithm is None:
         choice = choose(problem, evaluations=evaluations, workers=workers, noisy=noisy)
         algorithm = choice.algorithm

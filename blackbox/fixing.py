@@ -25,6 +25,10 @@ def parse_fixed(space: Space, fixed: Mapping[str, Any], reduction: Reduction) ->
         If a value is not in the space, contradicts a constant column, or belongs to a parameter whose condition
         is not fixed along with it.
     """
+    if not isinstance(fixed, Mapping):
+        raise SpaceError(f"fixed: expected a mapping of parameter to value, got {fixed!r}")
+    if not isinstance(space, Space):
+        raise SpaceError(f"fixed: a genome has no named parameters to fix, got {fixed!r}")
     codes = torch.full((space.dim,), math.nan, dtype=torch.float64)
     for name, value in fixed.items():
         codes[space.index(name)] = space.code(name, value)

@@ -55,7 +55,9 @@ class Incumbent:
 
     def add(self, rows: Rows, failed: Tensor) -> None:
         """Take told rows into account."""
-        total = rows.violations.clamp(min=0).sum(1) if rows.violations.shape[1] else None
+        total = None
+        if rows.violations.shape[1]:  # a sum beyond all floats is still one to be compared
+            total = rows.violations.clamp(min=0).sum(1).clamp(max=torch.finfo(rows.violations.dtype).max)
         usable = ~failed if total is None else ~failed & (total <= 0)
         if self._single:
             self._add_single(rows, usable)

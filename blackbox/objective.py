@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from blackbox._arguments import is_whole
 from blackbox.errors import SettingError
 
 __all__ = ["Objective", "parse_objectives"]
@@ -33,6 +36,8 @@ class Objective:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise SettingError(f"name: expected a non-empty string, got {self.name!r}")
+        if not isinstance(self.maximize, bool):
+            raise SettingError(f"maximize: expected True or False, got {self.maximize!r}")
 
     @property
     def sign(self) -> float:
@@ -53,9 +58,9 @@ def parse_objectives(objectives: int | str | Objective | Sequence[str | Objectiv
     >>> [objective.name for objective in parse_objectives(2)]
     ['f1', 'f2']
     """
-    if isinstance(objectives, bool) or not isinstance(objectives, (int, str, Objective, Sequence)):
-        raise SettingError(f"objectives: expected a count, names or Objectives, got {objectives!r}")
-    if isinstance(objectives, int):
+    if not is_whole(objectives, 1) and not isinstance(objectives, (str, Objective, Sequence)):
+        raise SettingError(f"objectives: expected a count >= 1, names or Objectives, got {objectives!r}")
+    if isinstance(objectives, (int, np.integer)):
         names = ["value"] if objectives == 1 else [f"f{i + 1}" for i in range(objectives)]
         parsed = tuple(Objective(name) for name in names)
     elif isinstance(objectives, (str, Objective)):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from blackbox import persistence
+from blackbox._arguments import checked_device, whole_number
 from blackbox.algorithm import Algorithm, Capabilities, Request, Seen, Spec
 from blackbox.candidates import Batch, Evaluation, Ids
 from blackbox.delivery import Piece, merge
@@ -111,17 +113,19 @@ class Optimizer:
     ) -> None:
         space: Any = problem.space if hasattr(problem, "space") else problem
         self.space: Any = Space(space) if isinstance(space, Mapping) else space
+        if not hasattr(self.space, "dim"):
+            raise SettingError(f"problem: expected a Problem, a Space or a mapping of parameters, got {problem!r}")
         given = getattr(problem, "objectives", 1) if objectives is None else objectives
         self.objectives = parse_objectives(given)
-        self.n_constraints = int(getattr(problem, "n_constraints", 0) if n_constraints is None else n_constraints)
-        if budget is not None and (not isinstance(budget, int) or budget < 1):
-            raise SettingError(f"budget: expected an integer >= 1 or None, got {budget!r}")
+        given = getattr(problem, "n_constraints", 0) if n_constraints is None else n_constraints
+        self.n_constraints = whole_number(given, "n_constraints", 0)
+        budget = None if budget is None else whole_number(budget, "budget", 1)
         self.algorithm = algorithm
         self.capabilities: Capabilities = check_capabilities(
             algorithm, self.space, len(self.objectives), self.n_constraints
         )
         self.seed = check_seed(seed)
-        self.device = torch.empty(0, device=device).device
+        self.device = checked_device(device)
         on_gpu = self.device.type != "cpu" and self.capabilities.single_precision
         self.dtype = dtype or (torch.float32 if on_gpu else torch.float64)
         if self.dtype not in (torch.float32, torch.float64):
@@ -193,9 +197,28 @@ class Optimizer:
         UnknownCandidateError, DuplicateTellError, AbandonedError
             If one is not pending.
         """
-        wanted = torch.as_tensor(list(ids) if not isinstance(ids, Tensor) else ids, dtype=torch.int64)
+        wanted: Ids = ids
+        if not (isinstance(ids, range) and ids.step == 1):
+            wanted = _id_tensor(ids)
         points = self._ledger.points(self._ledger.locate(wanted))
         return self._batch(self._no_points() if points is None else points, wanted)
+
+    @property
+    def n_undelivered(self) -> int:
+        """How many tells the algorithm has not learned from yet; it does so before the next ask."""
+        return len(self._buffer)
+
+    def adopt(self, batch: Batch, x: Tensor) -> None:
+        """Put other points behind pending candidates: those that were really handed out, where a record knows better.
+
+        Parameters
+        ----------
+        batch : Batch
+            Pending candidates of this optimizer.
+        x : Tensor, shape (n, d)
+        """
+        with self._exclusive():
+            self._ledger.replace(self._ledger.locate(batch.ids), x)
 
     def _no_points(self) -> Any:
         if hasattr(self.space, "no_points"):
@@ -239,8 +262,7 @@ class Optimizer:
         SpaceError
             If `fixed` is not in the space.
         """
-        if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
-            raise SettingError(f"n: expected an integer >= 1 or None, got {n!r}")
+        n = None if n is None else whole_number(n, "n", 1)
         with self._exclusive():
             codes = None if not fixed else parse_fixed(self.space, fixed, self._reduction)
             if self._kernel is None:
@@ -344,18 +366,16 @@ class Optimizer:
             If something does not fit; the message names the argument, and nothing has changed.
         """
         with self._exclusive():
-            if not isinstance(batch, Batch):
-                raise TellError(
-                    f"batch: expected a Batch from ask or space.batch, got {type(batch).__name__}",
-                    argument="batch",
-                )
+            _check_batch(batch)
             if isinstance(values, Evaluation):
                 violations = values.violations if violations is None else violations
                 variance = values.variance if variance is None else variance
                 known = {name: c for name, c in values.extras.items() if name in self.capabilities.extras}
                 extras = {**known, **(extras or {})}
                 values = values.values
-            unknown = sorted(set(extras or {}) - set(self.capabilities.extras))
+            if extras is not None and not isinstance(extras, Mapping):
+                raise TellError(f"extras: expected a mapping of name to column, got {extras!r}", argument="extras")
+            unknown = sorted(set(extras or {}) - set(self.capabilities.extras), key=str)
             if unknown:
                 used = f"{type(self.algorithm).__name__} uses {list(self.capabilities.extras)}"
                 raise TellError(f"extras: unknown column {unknown[0]!r}; {used}", argument="extras")
@@ -408,7 +428,7 @@ class Optimizer:
         if batch.space is not self.space and batch.space != self.space:
             raise TellError("batch: its points belong to another space", argument="batch")
         points = batch.points
-        return points.to(self.device, self.dtype) if isinstance(points, Tensor) else points
+        return self.space.widened(points.to(self.device), self.dtype) if isinstance(points, Tensor) else points
 
     def abandon(self, batch: Batch) -> None:
         """Declare that pending candidates will never be told.
@@ -419,6 +439,7 @@ class Optimizer:
             If one is not pending; nothing has changed then.
         """
         with self._exclusive():
+            _check_batch(batch)
             if batch.owner != self._token:
                 raise UnknownCandidateError("batch: it was asked from another optimizer", argument="batch")
             self._ledger.abandon(self._ledger.locate(batch.ids), batch.ids)
@@ -515,3 +536,23 @@ class Optimizer:
             f"Optimizer({type(self.algorithm).__name__}, d={self.space.dim}, m={self._n_objectives}, "
             f"{self.n_evaluations} told, {self.n_pending} pending)"
         )
+
+
+def _check_batch(batch: Any) -> None:
+    if not isinstance(batch, Batch):
+        raise TellError(
+            f"batch: expected a Batch from ask or space.batch, got {type(batch).__name__}", argument="batch"
+        )
+
+
+def _id_tensor(ids: Any) -> Tensor:
+    """Return ids from outside as a tensor of shape (n,), int64."""
+    given = ids if isinstance(ids, (Tensor, np.ndarray)) else list(ids) if isinstance(ids, Iterable) else [ids]
+    if not isinstance(given, Tensor):
+        given = np.asarray(given if len(given) else np.zeros(0, dtype=np.int64))
+        if given.dtype.kind not in "iu":
+            raise UnknownCandidateError(f"ids: expected integers, got {ids!r}", argument="ids")
+        given = torch.from_numpy(given.astype(np.int64))
+    if given.is_floating_point() or given.dtype == torch.bool or given.dim() != 1:
+        raise UnknownCandidateError(f"ids: expected integers, shape (n,), got {ids!r}", argument="ids")
+    return given.to("cpu", torch.int64)

@@ -94,7 +94,7 @@ def parse_told(
         else:
             limits = _matrix(violations, "violations", n, n_constraints, dtype, device)
         bad = bad | ~_finite_rows(limits)
-    elif violations is not None and np.size(violations):
+    elif violations is not None and np.asarray(_plain(violations)).size:
         raise TellError("violations: this problem has no constraints; declare n_constraints", argument="violations")
     else:
         limits = matrix.new_zeros((n, 0))
@@ -151,15 +151,16 @@ def _matrix(given: Any, name: str, n: int, m: int, dtype: torch.dtype, device: t
 
 def _real_tensor(given: Any, name: str) -> Tensor:
     if isinstance(given, Tensor):
-        if given.device.type == "meta":
-            raise TellError(f"{name}: expected a tensor with data, got one on device meta", argument=name)
+        if given.device.type == "meta" or given.layout != torch.strided:
+            where = "one on device meta" if given.device.type == "meta" else str(given.layout)
+            raise TellError(f"{name}: expected a dense tensor with data, got {where}", argument=name)
         tensor = given.detach()
     elif isinstance(given, float):
         return torch.tensor(given, dtype=torch.float64)
     else:
         try:
-            array = np.asarray(given)
-        except (ValueError, TypeError):
+            array = np.asarray(_plain(given))
+        except (ValueError, TypeError, RuntimeError):
             raise TellError(
                 f"{name}: expected an array of numbers, got ragged {_short(given)}", argument=name
             ) from None
@@ -168,10 +169,20 @@ def _real_tensor(given: Any, name: str) -> Tensor:
         if array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float64)
         # torch warns about read-only memory; nothing is written to it here, but a copy keeps it silent.
-        tensor = torch.from_numpy(np.ascontiguousarray(array if array.flags.writeable else array.copy()))
+        owned = np.ascontiguousarray(array if array.flags.writeable else array.copy())
+        tensor = torch.from_numpy(owned).reshape(array.shape)
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise TellError(f"{name}: expected real numbers, got {tensor.dtype}", argument=name)
     return tensor
+
+
+def _plain(given: Any) -> Any:
+    """Return a list of tensors as one that NumPy can read: detached and on the CPU."""
+    if isinstance(given, Tensor):
+        return given.detach().cpu()
+    if isinstance(given, (list, tuple)) and any(isinstance(item, Tensor) for item in given):
+        return [_plain(item) for item in given]
+    return given
 
 
 def _kind(array: np.ndarray[Any, Any]) -> str:
@@ -182,16 +193,18 @@ def _kind(array: np.ndarray[Any, Any]) -> str:
 def _failed_mask(failed: Any, n: int, device: torch.device) -> Tensor | None:
     if failed is None:
         return None
-    mask = failed if isinstance(failed, Tensor) else torch.as_tensor(np.asarray(failed))
+    try:
+        mask = failed if isinstance(failed, Tensor) else torch.as_tensor(np.asarray(failed))
+    except (TypeError, ValueError):  # strings, objects, ragged
+        mask = torch.zeros(0)
     if mask.dtype != torch.bool or mask.dim() > 1 or (mask.dim() == 1 and len(mask) != n):
         raise TellError(f"failed: expected {n} booleans, got {_short(failed)}", argument="failed")
     return mask.to(device).expand(n)
 
 
 def _variance(variance: Any, n: int, m: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    if isinstance(variance, (int, float)) and not isinstance(variance, bool):
-        variance = np.full((n, m), float(variance))
-    matrix = _matrix(variance, "variance", n, m, dtype, device).clone()
+    given = _real_tensor(variance, "variance")
+    matrix = _matrix(given.expand(n, m) if given.dim() == 0 else given, "variance", n, m, dtype, device).clone()
     wrong = (matrix < 0) | torch.isinf(matrix)
     if bool(wrong.any()):
         row = int(wrong.any(1).nonzero()[0])

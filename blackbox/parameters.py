@@ -45,6 +45,8 @@ class Normal:
     std: float
 
     def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _as_python(getattr(self, name)))
         if not (_is_number(self.mean) and _is_number(self.std) and self.std > 0):
             raise SpaceError(f"Normal: expected a finite mean and a positive std, got {self.mean!r}, {self.std!r}")
 
@@ -63,25 +65,47 @@ class _Roles:
     def role(self) -> str:
         """One of "design", "fidelity", "task", "environment"."""
         for role in ("fidelity", "task", "environment"):
-            if getattr(self, role) not in (None, False):
+            if _is_given(getattr(self, role)):
                 return role
         return "design"
 
     def _check_roles(self) -> None:
-        given = [r for r in ("fidelity", "task", "environment") if getattr(self, r) not in (None, False)]
+        given = [r for r in ("fidelity", "task", "environment") if _is_given(getattr(self, r))]
         if len(given) > 1:
             raise SpaceError(f"expected at most one role, got {' and '.join(given)}")
         if self.when is not None and (not isinstance(self.when, Mapping) or not self.when):
             raise SpaceError(f"when: expected a non-empty mapping of parameter to value(s), got {self.when!r}")
 
+    def _plain_roles(self) -> dict[str, Any]:
+        """Return the checked keywords with plain Python values, so that they can be compared and written as JSON."""
+        self._check_roles()
+        when = None if self.when is None else {name: _as_plain(values) for name, values in self.when.items()}
+        roles = {name: _as_plain(getattr(self, name)) for name in ("fixed", "fidelity", "task", "environment")}
+        return {"when": when, **roles}
+
+
+def _is_given(role: Any) -> bool:
+    """Return whether a role is given: a target of 0 is a value, where False and None are not."""
+    return role is not None and role is not False
+
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
 
 
 def _as_python(value: Any) -> Any:
     """Return a plain Python scalar for a NumPy or torch one, so that records compare and print as expected."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value
+
+
+def _as_plain(value: Any) -> Any:
+    """Return plain Python scalars for NumPy and torch ones, in a list where there are several."""
+    if isinstance(value, (list, tuple, set, frozenset, range)) or getattr(value, "ndim", 0) == 1:
+        return [_as_python(item) for item in value]
+    return _as_python(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +119,9 @@ class _Range(_Roles):
     @property
     def target(self) -> Any:
         """The value at which results count, for a fidelity or a task; None for other roles."""
-        if self.fidelity not in (None, False):
+        if _is_given(self.fidelity):
             return self.high if self.fidelity is True else self.fidelity
-        if self.task not in (None, False):
+        if _is_given(self.task):
             return self.low if self.task is True else self.task
         return None
 
@@ -139,8 +163,7 @@ class Real(_Range):
         if not math.isfinite(float(high) - float(low)):
             raise SpaceError(f"expected bounds whose difference is finite, got [{low!r}, {high!r}]")
         _check_log(float(low), self.log, math.ulp(0.0))
-        self._check_roles()
-        return replace(self, low=float(low), high=float(high))
+        return replace(self, low=float(low), high=float(high), **self._plain_roles())
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +194,7 @@ class Integer(_Range):
         if low > high:
             raise SpaceError(f"expected low <= high, got [{low!r}, {high!r}]")
         _check_log(float(low), self.log, 1.0)
-        self._check_roles()
-        return replace(self, low=int(low), high=int(high))
+        return replace(self, low=int(low), high=int(high), **self._plain_roles())
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,21 +205,21 @@ class _Levels(_Roles):
 
     def checked(self) -> Self:
         """Return this record with a plain tuple of levels, or raise `SpaceError`."""
-        self._check_roles()
-        return replace(self, levels=_checked_levels(self.levels))
+        return replace(self, levels=_checked_levels(self.levels), **self._plain_roles())
 
     @property
     def target(self) -> Any:
         """The level at which results count, for a fidelity or a task; None for other roles."""
-        if self.fidelity not in (None, False):
+        if _is_given(self.fidelity):
             return self.levels[-1] if self.fidelity is True else self.fidelity
-        if self.task not in (None, False):
+        if _is_given(self.task):
             return self.levels[0] if self.task is True else self.task
         return None
 
 
 def _checked_levels(levels: Sequence[Level]) -> tuple[Level, ...]:
-    if isinstance(levels, (str, bytes)) or not hasattr(levels, "__iter__"):
+    unordered = (str, bytes, set, frozenset)  # a set has another order in the next process
+    if isinstance(levels, unordered) or not hasattr(levels, "__iter__"):
         raise SpaceError(f"levels: expected a sequence of levels, got {levels!r}")
     plain = tuple(_as_python(level) for level in levels)
     if not plain:
@@ -229,7 +251,7 @@ class Categorical(_Levels):
     Examples
     --------
     >>> Categorical(["rbf", "poly"]).levels
-    ('rbf', 'poly')
+    ['rbf', 'poly']
     """
 
     kind: ClassVar[str] = "categorical"

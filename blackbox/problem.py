@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox._arguments import whole_number
 from blackbox.candidates import Evaluation
 from blackbox.errors import SettingError
 from blackbox.objective import Objective, parse_objectives
@@ -24,7 +25,7 @@ class Problem:
 
     Parameters
     ----------
-    space : Space
+    space : Space or mapping of parameters
     objectives : int, str, Objective or a sequence of them, default 1
     n_constraints : int, default 0
         Constraints are feasible at <= 0.
@@ -46,17 +47,17 @@ class Problem:
 
     def __init__(
         self,
-        space: Space,
+        space: Space | Mapping[str, Any],
         *,
         objectives: int | str | Objective | Sequence[str | Objective] = 1,
         n_constraints: int = 0,
         name: str | None = None,
     ) -> None:
-        self.space = space
+        if not hasattr(space, "dim") and not isinstance(space, Mapping):
+            raise SettingError(f"space: expected a Space or a mapping of parameters, got {space!r}")
+        self.space = Space(space) if isinstance(space, Mapping) else space
         self.objectives = parse_objectives(objectives)
-        if isinstance(n_constraints, bool) or not isinstance(n_constraints, int) or n_constraints < 0:
-            raise SettingError(f"n_constraints: expected an integer >= 0, got {n_constraints!r}")
-        self.n_constraints = n_constraints
+        self.n_constraints = whole_number(n_constraints, "n_constraints", 0)
         self.name = name or type(self).__name__
 
     def evaluate(self, x: Tensor) -> Evaluation | Tensor:
@@ -80,9 +81,7 @@ class Problem:
         Evaluation
             With values of shape (n, m) and violations of shape (n, k).
         """
-        if isinstance(x, (list, tuple)) and x and isinstance(x[0], Mapping):
-            x = self.space.encode(x)
-        x = x if isinstance(x, Tensor) else torch.from_numpy(np.array(x, dtype=np.float64))
+        x = self._as_tensor(x)
         if not x.is_floating_point():
             x = x.to(torch.float64)
         if x.dim() == 1:
@@ -94,6 +93,24 @@ class Problem:
             evaluation = Evaluation(evaluation)
         values = evaluation.values[:, None] if evaluation.values.dim() == 1 else evaluation.values
         return Evaluation(values, evaluation.violations, evaluation.variance, evaluation.extras)
+
+    def _as_tensor(self, x: Any) -> Tensor:
+        if isinstance(x, Tensor):
+            return x
+        if isinstance(x, Mapping):
+            x = [x]
+        elif isinstance(x, Iterator):
+            x = list(x)
+        if isinstance(x, (list, tuple)) and (not x or isinstance(x[0], Mapping)):
+            return self.space.encode(x)
+        try:
+            return torch.from_numpy(np.array(x, dtype=np.float64))
+        except (TypeError, ValueError):
+            shown = repr(x)
+            raise SettingError(
+                f"x: expected points of shape (n, {self.space.dim}) or dictionaries, "
+                f"got {shown if len(shown) < 80 else shown[:77] + '...'}"
+            ) from None
 
     def evaluate_config(self, config: Mapping[str, Any]) -> Evaluation:
         """Evaluate one dictionary; what a study's worker calls."""
@@ -153,7 +170,7 @@ class FunctionProblem(Problem):
         if takes not in ("config", "keywords", "batch"):
             raise SettingError(f'takes: expected "config", "keywords" or "batch", got {takes!r}')
         super().__init__(
-            space if not isinstance(space, Mapping) else Space(space),
+            space,
             objectives=objectives,
             n_constraints=n_constraints,
             name=name or getattr(function, "__name__", "function"),
@@ -209,21 +226,23 @@ def parse_outcome(outcome: Any, objectives: Sequence[Objective], n_constraints: 
     names = [objective.name for objective in objectives]
     known = {*names, "values", "violations", "variance", "extras"}
     if set(outcome) - known:
-        raise SettingError(f"outcome: unknown key {min(set(outcome) - known)!r}; expected {sorted(known)}")
-    if "values" in outcome:
-        values = outcome["values"]
+        unknown = min(set(outcome) - known, key=str)
+        raise SettingError(f"outcome: unknown key {unknown!r}; expected {sorted(known)}")
+    others = {key: column for key, column in outcome.items() if key not in names}  # an objective's name comes first
+    if "values" in others:
+        values = others["values"]
     else:
         missing = [name for name in names if name not in outcome]
         if missing:
-            raise SettingError(f"outcome: the objective {missing[0]!r} is missing; got {sorted(outcome)}")
+            raise SettingError(f"outcome: the objective {missing[0]!r} is missing; got {sorted(outcome, key=str)}")
         values = [outcome[name] for name in names]
-    violations = outcome.get("violations")
-    variance = outcome.get("variance")
+    violations = others.get("violations")
+    variance = others.get("variance")
     return Evaluation(
         _row(values, len(objectives), "values"),
         _no_violations(n_constraints) if violations is None else _row(violations, n_constraints, "violations"),
         None if variance is None else _row(variance, len(objectives), "variance"),
-        {name: torch.as_tensor(column)[None] for name, column in outcome.get("extras", {}).items()},
+        {name: torch.as_tensor(column)[None] for name, column in others.get("extras", {}).items()},
     )
 
 

@@ -23,7 +23,9 @@ def check_roles(name: str, parameter: Parameter, code: Callable[[str, Any], floa
         if value is not None:
             code(name, value)
     scenarios = parameter.environment
-    if scenarios in (None, False, "uniform") or isinstance(scenarios, Normal):
+    if scenarios is None or scenarios is False or isinstance(scenarios, Normal):
+        return
+    if isinstance(scenarios, str) and scenarios == "uniform":
         return
     if isinstance(scenarios, str) or not isinstance(scenarios, Sequence) or not scenarios:
         expected = 'environment: expected "uniform", Normal(mean, std) or a sequence of values'

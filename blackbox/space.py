@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from blackbox._conditions import parse_conditions
-from blackbox._points import check_points, parse_points
+from blackbox._points import check_points, parse_bound, parse_names, parse_points
 from blackbox._unit_cube import UnitMap
 from blackbox.candidates import Batch
 from blackbox.errors import SpaceError
@@ -100,10 +100,7 @@ class Space:
         >>> Space.box([0, 0], [1, 2]).dim
         2
         """
-        low, high = (
-            np.asarray(bound.detach().cpu() if isinstance(bound, Tensor) else bound, dtype=np.float64)
-            for bound in (lower, upper)
-        )
+        low, high = parse_bound(lower, "lower"), parse_bound(upper, "upper")
         if low.ndim != 1 or low.shape != high.shape or low.size == 0:
             raise SpaceError(
                 f"lower, upper: expected two arrays of one shape (d,), d >= 1, got {low.shape} and {high.shape}"
@@ -111,12 +108,10 @@ class Space:
         with np.errstate(over="ignore", invalid="ignore"):
             wrong = ~(np.isfinite(low) & np.isfinite(high) & (low <= high) & np.isfinite(high - low))
         space = cls.__new__(cls)
-        space._names = None if names is None else list(names)
-        if names is not None and (len(set(names)) != low.size or not all(isinstance(n, str) and n for n in names)):
-            raise SpaceError(f"names: expected {low.size} distinct non-empty strings, got {list(names)!r}")
+        space._names = None if names is None else parse_names(names, low.size)
         if wrong.any():
             column = int(wrong.argmax())
-            name = f"x{column}" if names is None else names[column]
+            name = f"x{column}" if space._names is None else space._names[column]
             raise SpaceError(
                 f"{name}: expected finite low <= high, got [{low[column]}, {high[column]}]", parameter=name
             )
@@ -223,15 +218,17 @@ class Space:
             if levels is not None:
                 try:
                     return levels[level_key(value.item() if hasattr(value, "item") else value)]
-                except (KeyError, TypeError):
+                except (KeyError, TypeError, ValueError, RuntimeError):  # no level, or no scalar
                     raise SpaceError(
                         f"{name}: expected one of {_some(self._level_lists[column])}, got {value!r}",
                         parameter=name,
                     ) from None
         try:
-            if isinstance(value, (bool, str, bytes)):
+            if isinstance(value, (bool, np.bool_, str, bytes)):
                 raise TypeError
             number = float(value)
+        except OverflowError:  # an integer beyond all floats
+            number = math.inf
         except (TypeError, ValueError):
             raise SpaceError(f"{name}: expected a number, got {value!r}", parameter=name) from None
         if not self.lower[column] <= number <= self.upper[column]:
@@ -263,6 +260,8 @@ class Space:
         """
         if isinstance(configs, Mapping):
             raise SpaceError("configs: expected a list of dictionaries, got one dictionary; put it into a list")
+        if not isinstance(configs, Iterable):
+            raise SpaceError(f"configs: expected a list of dictionaries, got {configs!r}")
         configs = list(configs)
         rows = np.full((len(configs), self.dim), np.nan)
         for row, config in enumerate(configs):
@@ -284,7 +283,7 @@ class Space:
 
     def decode(self, x: Tensor) -> list[dict[str, Any]]:
         """Return rows of a tensor of shape (n, d) as dictionaries with active keys only."""
-        rows = self._as_rows(x).to("cpu", torch.float64).tolist()
+        rows = self.widened(self._as_rows(x).to("cpu"), torch.float64).tolist()
         integers = set(self.columns("integer"))
         names, levels = self.names, self._level_lists
         configs = []
@@ -299,6 +298,15 @@ class Space:
                     config[names[column]] = int(code) if column in integers else code
             configs.append(config)
         return configs
+
+    def widened(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return x in another dtype; what was rounded onto a bound is that bound."""
+        converted = x.to(dtype)
+        if x.dtype != dtype:
+            ours, theirs = self.bounds(dtype, x.device), self.bounds(x.dtype, x.device)
+            for bound, rounded in zip(ours, theirs, strict=True):
+                converted = torch.where(x == rounded, bound, converted)
+        return converted
 
     def activity(self, x: Tensor) -> Tensor:
         """Return which columns are active, shape (n, d), bool: decided by the parents' codes, not by NaN in x."""
@@ -412,6 +420,8 @@ class Space:
         return f"Space({self.dim} parameters: {_some(shown)})"
 
     def _as_rows(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise SpaceError(f"x: expected a tensor of shape (n, {self.dim}), got {type(x).__name__}")
         if x.dim() != 2 or x.shape[1] != self.dim:
             raise SpaceError(f"x: expected shape (n, {self.dim}), got {tuple(x.shape)}")
         return x

@@ -24,7 +24,7 @@ def parameter_to_json(parameter: Parameter) -> dict[str, Any]:
         if field.name == "environment" and isinstance(value, Normal):
             value = {"mean": value.mean, "std": value.std}
         elif field.name == "when":
-            value = {name: list(v) if isinstance(v, (list, tuple, set, frozenset)) else v for name, v in value.items()}
+            value = dict(value)
         elif isinstance(value, (list, tuple)):
             value = list(value)
         tree[field.name] = value

@@ -64,7 +64,10 @@ def main():
     report(console, problem, results)
     picture = options.folder / "convergence.png"
     plot.convergence(
-        histories["Bayesian optimization"], compare={"random search": histories["random search"]}, path=picture
+        histories["Bayesian optimization"],
+        label="Bayesian optimization",
+        compare={"random search": histories["random search"]},
+        path=picture,
     )
     console.print(
         f"Picture: {picture}. Run this again and it resumes; add --evaluations {options.evaluations + 30} to go on."

@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blackbox.problems.adapters import from_botorch, from_pymoo
+    from blackbox.problems.adapters import from_botorch, from_evox, from_pymoo
     from blackbox.problems.constrained import ConstrainedBranin, Gardner, Gramacy
     from blackbox.problems.engineering import (
         RE21,
@@ -130,7 +130,7 @@ _HOMES = {
                         "MultiObjectiveKnapsack", "VLMOP2", "VehicleSafety", "WFG1", "WFG2", "WFG3", "WFG4",
                         "WFG5", "WFG6", "WFG7", "WFG8", "WFG9", "ZDT1", "ZDT2", "ZDT3", "ZDT4", "ZDT5", "ZDT6"),
     "tuning": ("ClassifierTuning", "GradientBoostingTuning", "MLPTuning", "SVMTuning"),
-    "adapters": ("from_botorch", "from_pymoo"),
+    "adapters": ("from_botorch", "from_evox", "from_pymoo"),
 }
 # fmt: on
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -237,6 +237,7 @@ __all__ = [
     "VehicleSafety",
     "available",
     "from_botorch",
+    "from_evox",
     "from_pymoo",
 ]
 
@@ -263,4 +264,11 @@ def available() -> dict[str, str]:
     """
     modules = [module for module in _HOMES if module not in ("wrappers", "adapters")]
     names = [name for module in modules for name in _HOMES[module]]
-    return {name: (__getattr__(name).__doc__ or "").strip().splitlines()[0] for name in names}
+    names.sort(key=lambda name: (_HOME[name], name.rstrip("0123456789"), len(name), name))
+    return {name: _summary(__getattr__(name).__doc__ or "") for name in names}
+
+
+def _summary(docstring: str) -> str:
+    """Return the first line without its reference to where parameters are described."""
+    line = docstring.strip().splitlines()[0]
+    return line.split("; parameters as ")[0].rstrip(".") + "."

@@ -49,8 +49,8 @@ class EngineeringProblem(BoxProblem):
     def pareto_front(self, n: int = 1000) -> Tensor:
         """Return an approximation of the Pareto front of at most n points, shape (r, m), float64.
 
-        It was found by evolution; r is a few hundred (2000 for RE61). The first n points are those that a greedy
-        selection by distance took first, so fewer points still cover the front.
+        It was found by evolution; r is 400 to 2500 (28, the whole front, for RE36). The first n points are those that
+        a greedy selection by distance took first, so fewer points still cover the front.
         """
         return self(self.pareto_set[: check_count("n", n, 1)]).values
 

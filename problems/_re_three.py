@@ -93,12 +93,10 @@ class RE34(EngineeringProblem):
         """Return the values of points of shape (n, 5), shape (n, 3)."""
         a, b, c, d, e = x.unbind(-1)
         mass = 1640.2823 + 2.3573285 * a + 2.3220035 * b + 4.5688768 * c + 7.7213633 * d + 4.4559504 * e
-        acceleration = (
-            (6.5856 + 1.15 * a - 1.0427 * b + 0.9738 * c + 0.8364 * d - 0.3695 * a * d + 0.0861 * a * e)
-            + (0.3628 * b * d - 0.1106 * a.square() - 0.3437 * c.square() + 0.1764 * d.square())
-        )  # fmt: skip
-        intrusion = (
-            (-0.0551 + 0.0181 * a + 0.1024 * b + 0.0421 * c - 0.0073 * a * b + 0.024 * b * c)
-            + (-0.0118 * b * d - 0.0204 * c * d - 0.008 * c * e - 0.0241 * b.square() + 0.0109 * d.square())
-        )  # fmt: skip
+        acceleration = (6.5856 + 1.15 * a - 1.0427 * b + 0.9738 * c + 0.8364 * d - 0.3695 * a * d + 0.0861 * a * e) + (
+            0.3628 * b * d - 0.1106 * a.square() - 0.3437 * c.square() + 0.1764 * d.square()
+        )
+        intrusion = (-0.0551 + 0.0181 * a + 0.1024 * b + 0.0421 * c - 0.0073 * a * b + 0.024 * b * c) + (
+            -0.0118 * b * d - 0.0204 * c * d - 0.008 * c * e - 0.0241 * b.square() + 0.0109 * d.square()
+        )
         return torch.stack([mass, acceleration, intrusion], dim=-1)

@@ -54,12 +54,12 @@ def model_parameters(model: str) -> dict[str, Parameter]:
         }
     if model == "mlp":
         return scaling | {
-            "hidden": Integer(8, 256, log=True),
+            "hidden": Integer(8, 128, log=True),
             "layers": Integer(1, 2),
             "activation": Categorical(["relu", "tanh", "logistic"]),
             "alpha": Real(1e-6, 10.0, log=True),
             "step_size": Real(1e-4, 1e-1, log=True),
-            "batch_size": Integer(16, 200, log=True),
+            "batch_size": Integer(32, 200, log=True),
             "epochs": Integer(20, 200, log=True),
         }
     return {

@@ -1,4 +1,4 @@
-"""Test problems of botorch and pymoo as our problems; neither library is imported here before it is needed."""
+"""Test problems of botorch, EvoX and pymoo as our problems; none of them is imported here before it is needed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from blackbox.parameters import Categorical, Integer, Parameter, Real
 from blackbox.problem import Problem
 from blackbox.problems._fronts import simplex
 from blackbox.problems.wrappers import Noisy
+from blackbox.random import check_seed
 from blackbox.space import Space
 
-__all__ = ["BotorchProblem", "PymooProblem", "from_botorch", "from_pymoo"]
+__all__ = ["BotorchProblem", "EvoxProblem", "PymooProblem", "from_botorch", "from_evox", "from_pymoo"]
 
 
 def from_botorch(test_function: Any, *, seed: int = 0) -> Problem:
@@ -126,6 +127,94 @@ def _botorch_space(test_function: Any) -> Space:
         else:
             parameters[f"x{column}"] = Real(a, b)
     return Space(parameters)
+
+
+def from_evox(
+    problem: Any, lower: Any = None, upper: Any = None, *, n_objectives: int | None = None, seed: int = 0
+) -> EvoxProblem:
+    """Return an EvoX problem as ours; see `EvoxProblem`.
+
+    Examples
+    --------
+    With EvoX installed, ``from_evox(evox.problems.numerical.DTLZ2(d=12, m=3))`` is a problem of twelve variables.
+    """
+    return EvoxProblem(problem, lower, upper, n_objectives=n_objectives, seed=seed)
+
+
+class EvoxProblem(Problem):
+    """An EvoX problem over a box, evaluated in batches; all objectives are minimised, as EvoX does.
+
+    EvoX's problems do not know their bounds. Those of its DTLZ suite ([0, 1]) and of CEC2022 ([-100, 100]) are known
+    here; others have to be given.
+
+    Parameters
+    ----------
+    problem : evox.core.Problem
+        Whose `evaluate` takes points of shape (n, d).
+    lower, upper : array-like, shape (d,), optional
+        The box.
+    n_objectives : int, optional
+        Default: the problem's `m`, or 1.
+    seed : int, default 0
+        Of problems that draw from torch's global generator: it is seeded so for each evaluation, and put back.
+
+    Raises
+    ------
+    SettingError
+        If it is something else, has no known bounds, or returns another number of objectives.
+    """
+
+    def __init__(
+        self, problem: Any, lower: Any = None, upper: Any = None, *, n_objectives: int | None = None, seed: int = 0
+    ) -> None:
+        if not isinstance(problem, torch.nn.Module) or not callable(getattr(problem, "evaluate", None)):
+            raise SettingError(f"problem: expected an EvoX problem, got {problem!r}")
+        if lower is None or upper is None:
+            lower, upper = _evox_bounds(problem)
+        m = int(getattr(problem, "m", 1)) if n_objectives is None else n_objectives
+        super().__init__(Space.box(lower, upper), objectives=m, name=type(problem).__name__)
+        self.problem: Any = problem
+        self.seed = check_seed(seed)
+        self._dtype = torch.float64
+        middle = self.space.from_unit(torch.full((2, self.space.dim), 0.5, dtype=torch.float64))
+        try:
+            found = self._raw(middle)
+        except RuntimeError:  # problems with tables (CEC2022) compute in the tables' precision
+            self._dtype = torch.get_default_dtype()
+            found = self._raw(middle)
+        if found.dim() not in (1, 2) or len(found) != 2 or found.reshape(2, -1).shape[1] != m:
+            raise SettingError(f"n_objectives: the problem returns shape {tuple(found.shape)} for 2 points, got {m}")
+
+    def _raw(self, x: Tensor) -> Tensor:
+        devices = [] if x.device.type == "cpu" else [x.device]
+        with torch.random.fork_rng(devices=devices), torch.no_grad():
+            torch.manual_seed(self.seed)
+            values: Tensor = self.problem.evaluate(x.to(self._dtype))
+        return values
+
+    def evaluate(self, x: Tensor) -> Evaluation:
+        """Return the evaluation of points of shape (n, d); in float64 where the problem can."""
+        values = self._raw(x)
+        return Evaluation(values.reshape(len(x), len(self.objectives)).to(x.device, torch.float64))
+
+    def pareto_front(self, n: int = 1000) -> Tensor:
+        """Return at most n points of the Pareto front, shape (r, m), where EvoX knows it."""
+        if not hasattr(self.problem, "pf"):
+            return super().pareto_front(n)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            front: Tensor = self.problem.pf().to("cpu", torch.float64)
+        step = max(1, -(-len(front) // n))
+        return front[::step]
+
+
+def _evox_bounds(problem: Any) -> tuple[list[float], list[float]]:
+    kinds = {base.__name__ for base in type(problem).__mro__}
+    if "DTLZ" in kinds:
+        return [0.0] * int(problem.d), [1.0] * int(problem.d)
+    if "CEC2022" in kinds:
+        return [-100.0] * int(problem.nx), [100.0] * int(problem.nx)
+    raise SettingError(f"lower, upper: EvoX's {type(problem).__name__} has no bounds of its own; give them")
 
 
 def from_pymoo(problem: Any, *, tolerance: float = 1e-4) -> PymooProblem:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from blackbox.candidates import Evaluation
 from blackbox.problems._fronts import simplex, sphere, unit_grid
-from blackbox.problems._shapes import distance_multimodal, linear_shape, spherical_shape
+from blackbox.problems._shapes import ManyObjectiveProblem, distance_multimodal, linear_shape, spherical_shape
 from blackbox.problems.dtlz import DTLZ1, DTLZ2, DTLZ3, DTLZ4
 
 __all__ = [
@@ -34,24 +34,23 @@ __all__ = [
 ]
 
 
-class _ConstrainedDTLZ(DTLZ2):
+class _ConstrainedDTLZ(ManyObjectiveProblem):
     """One of DTLZ1 to DTLZ4 with constraints on its objectives or its variables."""
 
     base: type[DTLZ1 | DTLZ2] = DTLZ2
 
     def __init__(self, dim: int | None = None, n_objectives: int = 3) -> None:
         self.inner = self.base(dim, n_objectives)
-        super().__init__(self.inner.dim, n_objectives)
-        self.n_constraints = self._count()
+        super().__init__(self.inner.dim, n_objectives, n_constraints=self._count(n_objectives))
         self.reference_point = self.inner.reference_point
 
-    def _count(self) -> int:
+    def _count(self, m: int) -> int:
         return 1
 
     def _violations(self, x: Tensor, values: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def evaluate(self, x: Tensor) -> Evaluation:  # type: ignore[override]
+    def evaluate(self, x: Tensor) -> Evaluation:
         """Return values, shape (n, m), and violations, shape (n, k), of points of shape (n, d)."""
         values = self.inner.evaluate(x)
         return Evaluation(values, self._violations(x, values))
@@ -110,8 +109,8 @@ class C3DTLZ1(_ConstrainedDTLZ):
         super().__init__(dim, n_objectives)
         self._known_reference(1.0)
 
-    def _count(self) -> int:
-        return self.m
+    def _count(self, m: int) -> int:
+        return m
 
     def _violations(self, x: Tensor, values: Tensor) -> Tensor:
         return 1 - values - values.sum(-1, keepdim=True)
@@ -131,8 +130,8 @@ class C3DTLZ4(_ConstrainedDTLZ):
         super().__init__(dim, n_objectives)
         self._known_reference(2.0)
 
-    def _count(self) -> int:
-        return self.m
+    def _count(self, m: int) -> int:
+        return m
 
     def _violations(self, x: Tensor, values: Tensor) -> Tensor:
         squares = values.square()
@@ -187,7 +186,7 @@ class DC2DTLZ1(_BandedDTLZ):
 
     base: type[DTLZ1 | DTLZ2] = DTLZ1
 
-    def _count(self) -> int:
+    def _count(self, m: int) -> int:
         return 2
 
     def _violations(self, x: Tensor, values: Tensor) -> Tensor:
@@ -206,8 +205,8 @@ class DC3DTLZ1(_BandedDTLZ):
 
     base: type[DTLZ1 | DTLZ2] = DTLZ1
 
-    def _count(self) -> int:
-        return self.m
+    def _count(self, m: int) -> int:
+        return m
 
     def _violations(self, x: Tensor, values: Tensor) -> Tensor:
         bands = torch.cat([self._distance_of(x), x[:, : self.m - 1]], dim=-1)

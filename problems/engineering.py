@@ -1,4 +1,4 @@
-"""The RE suite: sixteen engineering design problems with two to six objectives.
+"""The RE suite: fifteen engineering design problems with two to six objectives.
 
 As in the original suite, the sum of the constraint violations is the last objective of most of them, and variables
 that are discrete in reality are snapped to their nearest allowed value inside the evaluation, so that every space is

@@ -16,23 +16,22 @@ __all__ = ["single_task"]
 
 def single_task(process: GaussianProcess) -> Any:
     """Return a `SingleTaskGP` with the data, hyper-parameters and standardisation of `process`."""
-    from botorch.models import SingleTaskGP
-    from botorch.models.transforms.outcome import Standardize
-    from gpytorch.kernels import MaternKernel, ScaleKernel
-
     spread = process.standard.spread
     known = 0.0 if process.variance is None else process.variance
     noise = np.broadcast_to(process.hyper.noise + process.jitter + known, (len(process),)) * spread**2
-    kernel = ScaleKernel(MaternKernel(nu=2.5, ard_num_dims=process.layout.dim)).double()
-    transform = Standardize(m=1).double()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # botorch warns about tiny noise and inputs; both are as wanted here
+        warnings.simplefilter("ignore")  # about deprecated parts of torch, tiny noise, inputs: all as wanted here
+        from botorch.models import SingleTaskGP
+        from botorch.models.transforms.outcome import Standardize
+        from gpytorch.kernels import MaternKernel, ScaleKernel
+
+        kernel = ScaleKernel(MaternKernel(nu=2.5, ard_num_dims=process.layout.dim)).double()
         model = SingleTaskGP(
             torch.from_numpy(process.x),
             torch.from_numpy(process.y)[:, None],
             torch.from_numpy(noise.copy())[:, None],
             covar_module=kernel,
-            outcome_transform=transform,
+            outcome_transform=Standardize(m=1).double(),
         )
     with torch.no_grad():
         model.mean_module.constant.fill_(process.mean)

@@ -19,7 +19,7 @@ from blackbox.surrogates.likelihood import Evidence, Mode, Prior, find_modes, in
 
 __all__ = ["GaussianProcess", "Posterior", "Standard", "fit"]
 
-DETERMINISTIC = 1e-6  # noise variance of outcomes without noise, in standardised units
+DETERMINISTIC = 1e-8  # noise variance of outcomes without noise, in standardised units
 ArrayLike: TypeAlias = Any
 
 
@@ -237,6 +237,12 @@ class GaussianProcess:
             weights=weights,
             jitter=max(jitter, self.jitter),
         )
+
+    def rougher(self, factor: float) -> GaussianProcess:
+        """Return the process of the same data with all lengthscales times `factor`; O(n^3) time."""
+        hyper = replace(self.hyper, lengthscale=self.hyper.lengthscale * factor)
+        known = None if self.variance is None else self.variance * self.standard.spread**2
+        return GaussianProcess.build(self.x, self.y, self.layout, hyper, standard=self.standard, variance=known)
 
     def to_botorch(self) -> Any:
         """Return the equal botorch `SingleTaskGP`: the same posterior for the same hyper-parameters.

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Each module may import, at its top, only what stands in its own line or above.
 LAYERS = [
     ["blackbox.errors"],
+    ["blackbox._arguments"],
     ["blackbox.random", "blackbox.objective", "blackbox.parameters", "blackbox.candidates"],
     ["blackbox._conditions", "blackbox._unit_cube", "blackbox.space_json", "blackbox.roles", "blackbox._points"],
     ["blackbox.space"],
@@ -22,9 +23,19 @@ LAYERS = [
     ["blackbox.delivery", "blackbox.fixing", "blackbox.serving", "blackbox.result"],
     ["blackbox.persistence"],
     ["blackbox.optimizer"],
-    ["blackbox.testing", "blackbox.storage", "blackbox.executors", "blackbox.progress"],
+    ["blackbox.testing", "blackbox._study_records", "blackbox.evaluation", "blackbox._owner", "blackbox._main_guard"],
+    ["blackbox._study_file", "blackbox._worker", "blackbox.progress"],
+    ["blackbox.storage", "blackbox.executors"],
+    ["blackbox._replica", "blackbox._study_history", "blackbox._study_meta", "blackbox._study_tell"],
+    ["blackbox._claims"],
+    ["blackbox._run"],
     ["blackbox.study"],
     ["blackbox.auto"],
+    ["blackbox._sweep_plan", "blackbox._sweep_metrics"],
+    ["blackbox._sweep_runs", "blackbox._sweep_result"],
+    ["blackbox._sweep_file"],
+    ["blackbox._sweep_work"],
+    ["blackbox.sweeping"],
     ["blackbox.plot", "blackbox.plugins", "blackbox.cli", "blackbox.__main__"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

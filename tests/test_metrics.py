@@ -79,9 +79,7 @@ def test_distances_equal_the_definitions(monkeypatch):
         assert metrics.spacing(points) == pytest.approx(own.min(1).std(ddof=1))
     assert metrics.igd(points, front) == pytest.approx(moocore.igd(points.numpy(), front.numpy()))
     assert metrics.igd_plus(points, front) == pytest.approx(moocore.igd_plus(points.numpy(), front.numpy()))
-    assert metrics.epsilon(points, front) == pytest.approx(
-        moocore.epsilon_additive(points.numpy(), front.numpy())
-    )
+    assert metrics.epsilon(points, front) == pytest.approx(moocore.epsilon_additive(points.numpy(), front.numpy()))
 
 
 def test_perfect_and_empty_sets():

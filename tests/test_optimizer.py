@@ -72,6 +72,7 @@ def test_result_has_ties_resolved_by_id() -> None:
         (object(), "object"),
         (torch.zeros(3, device="meta"), "meta"),
         ({"a": 1}, "objects"),
+        (torch.ones(3).to_sparse(), "sparse"),
     ],
 )
 def test_bad_values_are_refused_by_name(values: Any, text: str) -> None:
@@ -158,8 +159,10 @@ def test_large_archives_stay_exact() -> None:
         everything.append(values)
         optimizer.tell(batch, values)
     values = torch.cat(everything)
-    dominated = torch.tensor([bool(((values <= v).all(1) & (values < v).any(1)).any()) for v in values])
-    assert torch.equal(optimizer.result().values, values[~dominated])
+    by_first = values[values[:, 0].argsort()]  # two objectives, no ties: a front falls strictly in the second
+    front = by_first[by_first[:, 1] == by_first[:, 1].cummin(0).values]
+    found = optimizer.result().values
+    assert torch.equal(found[found[:, 0].argsort()], front)
 
 
 def test_an_evaluation_can_be_told_as_it_is() -> None:
@@ -252,6 +255,13 @@ def test_problems_that_cannot_be_served_are_refused_with_a_name() -> None:
         ({"budget": 0}, "budget"),
         ({"objectives": 0}, "objectives"),
         ({"objectives": ["a", "a"]}, "objectives"),
+        ({"objectives": -1}, "objectives"),
+        ({"budget": True}, "budget"),
+        ({"n_constraints": -1}, "n_constraints"),
+        ({"n_constraints": 1.5}, "n_constraints"),
+        ({"n_constraints": "two"}, "n_constraints"),
+        ({"device": "nowhere"}, "device"),
+        ({"device": "meta"}, "device"),
     ],
 )
 def test_bad_settings_are_named(options: dict[str, Any], name: str) -> None:
@@ -324,7 +334,95 @@ def test_a_million_rows_cost_memory_in_proportion() -> None:
 
 
 def test_lazy_package_names_resolve() -> None:
-    for name in bb.__all__:
+    for name in dir(bb):
         assert getattr(bb, name) is not None
     with pytest.raises(AttributeError):
         bb.nothing_of_this_name  # noqa: B018
+
+
+@pytest.mark.parametrize("problem", [None, 5, "box"])
+def test_what_is_no_problem_is_refused_by_name(problem: Any) -> None:
+    with pytest.raises(SettingError, match="problem: expected"):
+        Optimizer(problem, RandomSearch())
+
+
+def test_counts_may_be_numpy_integers() -> None:
+    optimizer = Optimizer(
+        BOX, RandomSearch(), objectives=np.int64(2), n_constraints=np.int32(1), budget=np.int64(9), seed=np.int64(0)
+    )
+    assert len(optimizer.ask(np.int64(3))) == 3
+    assert (len(optimizer.objectives), optimizer.n_constraints) == (2, 1)
+
+
+def test_lists_of_tensors_and_scalar_variances_are_taken() -> None:
+    for variance in (0.1, np.float32(0.1), torch.tensor(0.1), np.array(0.1)):
+        optimizer = make()
+        values = [torch.tensor(2.0, requires_grad=True), torch.tensor([1.0]).sum()]
+        optimizer.tell(optimizer.ask(2), values, variance=variance)
+        assert optimizer.result().values.tolist() == [[1.0]]
+
+
+def test_no_violations_are_accepted_where_there_are_no_constraints() -> None:
+    optimizer = make()
+    optimizer.tell(optimizer.ask(2), Evaluation(torch.ones(2, 1), torch.zeros(2, 0)))
+    assert optimizer.n_evaluations == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"failed": ["a", "b"]}, "failed"),
+        ({"failed": "yes"}, "failed"),
+        ({"failed": [None, True]}, "failed"),
+        ({"failed": [[True], [True, False]]}, "failed"),
+        ({"extras": 5}, "extras"),
+        ({"extras": ["gradient"]}, "extras"),
+        ({"variance": "small"}, "variance"),
+    ],
+)
+def test_other_columns_are_refused_by_name(arguments: dict[str, Any], name: str) -> None:
+    optimizer = make()
+    batch = optimizer.ask(2)
+    with pytest.raises(TellError, match=f"{name}: ") as caught:
+        optimizer.tell(batch, [1.0, 2.0], **arguments)
+    assert caught.value.argument == name
+    assert optimizer.n_pending == 2
+
+
+def test_the_least_violated_point_is_found_though_its_sum_overflows() -> None:
+    optimizer = make(n_constraints=2)
+    optimizer.tell(optimizer.ask(2), [1.0, 2.0], violations=[[1.5e308, 1.5e308], [float("nan"), 0.0]])
+    least = optimizer.result().least_violated
+    assert least is not None
+    assert least.values.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize("ids", [None, [0.7], ["a"], [10**30], [[0]], [True], torch.tensor([0.7])])
+def test_ids_that_are_no_integers_are_unknown(ids: Any) -> None:
+    optimizer = make()
+    optimizer.ask(2)
+    with pytest.raises(UnknownCandidateError, match="ids: expected integers"):
+        optimizer.pending_batch(ids)
+    assert optimizer.pending_batch(i for i in (1, 0)).ids.tolist() == [1, 0]
+
+
+def test_only_batches_can_be_abandoned() -> None:
+    with pytest.raises(TellError, match="batch: expected a Batch"):
+        make().abandon([0])  # type: ignore[arg-type]
+
+
+def test_fixed_values_are_a_mapping_of_named_parameters() -> None:
+    for fixed in (["x0"], "x0"):
+        with pytest.raises(SpaceError, match="fixed: expected a mapping"):
+            make().ask(fixed=fixed)  # type: ignore[arg-type]
+    with pytest.raises(SpaceError, match="genome"):
+        Optimizer(Space.genome(10), RandomSearch(), seed=0).ask(fixed={"x0": 0.5})
+
+
+@pytest.mark.parametrize("make_algorithm", [RandomSearch, Sobol])
+def test_sampling_refuses_batches_of_no_size(make_algorithm: Any) -> None:
+    for size in (0, -1, 1.5, "a", True):
+        with pytest.raises(SettingError, match="batch_size"):
+            make_algorithm(batch_size=size)
+    with pytest.raises(SettingError, match="scramble"):
+        Sobol(scramble="yes")  # type: ignore[arg-type]

@@ -41,6 +41,7 @@ def test_shell_commands_run_in_order(tmp_path: Path) -> None:
     lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line) for line in lines if line.startswith("blackbox ")]
     assert commands
+    assert lines.index("source .venv/bin/activate") < lines.index(shlex.join(commands[0]))  # it is on no path before
     for command in commands:
         run([sys.executable, "-m", *command], tmp_path)
 

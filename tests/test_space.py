@@ -280,3 +280,97 @@ def test_batches_slice_like_arrays() -> None:
     for wrong in (7, [9], [True], [0.5]):
         with pytest.raises(IndexError):
             batch[wrong]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Space({"wrong": Real(0, 10**400)}),
+        lambda: Space({"wrong": Integer(-(10**400), 0)}),
+        lambda: Space({"wrong": Categorical([10**400])}),
+        lambda: Space({"wrong": Categorical({"a", "b"})}),
+        lambda: Space({"wrong": Real(0, 1)}).encode([{"wrong": 10**400}]),
+        lambda: Space({"wrong": Real(0, 1)}).encode([{"wrong": np.bool_(True)}]),
+        lambda: Space({"wrong": Integer(0, 1)}).encode([{"wrong": 10**400}]),
+        lambda: Space({"wrong": Categorical([1, 2])}).encode([{"wrong": np.array([1, 2])}]),
+        lambda: Space({"wrong": Categorical([1, 2])}).encode([{"wrong": torch.tensor([1, 2])}]),
+    ],
+)
+def test_values_that_no_float_can_hold_and_arrays_name_the_parameter(make: Any) -> None:
+    with pytest.raises(SpaceError, match="wrong") as error:
+        make()
+    assert error.value.parameter == "wrong"
+
+
+def test_a_target_of_zero_is_a_role() -> None:
+    space = Space(
+        {"f": Real(0, 10, fidelity=0), "t": Categorical([0, 1], task=0), "x": Real(0, 1), "y": Real(0, 1, task=False)}
+    )
+    assert space.role_columns == {0: "fidelity", 1: "task"}
+    assert (space.parameters["f"].target, space.parameters["t"].target) == (0, 0)
+
+
+def test_numpy_and_torch_scalars_make_the_space_that_plain_ones_make() -> None:
+    given = Space(
+        {
+            "k": Integer(np.int64(0), 3),
+            "a": Real(0, torch.tensor(1.0), when={"k": np.array([2, 3])}),
+            "b": Real(0, 1, when={"k": range(2, 4)}, fixed=np.float32(0.5)),
+            "f": Integer(1, 9, fidelity=np.int64(3)),
+            "e": Real(0, 1, environment=np.array([0.5, 0.25])),
+            "n": Real(0, 1, environment=bb.Normal(np.float32(0.5), torch.tensor(0.25))),
+        }
+    )
+    plain = Space(
+        {
+            "k": Integer(0, 3),
+            "a": Real(0, 1, when={"k": [2, 3]}),
+            "b": Real(0, 1, when={"k": (2, 3)}, fixed=0.5),
+            "f": Integer(1, 9, fidelity=3),
+            "e": Real(0, 1, environment=[0.5, 0.25]),
+            "n": Real(0, 1, environment=bb.Normal(0.5, 0.25)),
+        }
+    )
+    assert given == plain
+    assert given.fingerprint() == plain.fingerprint()
+    assert Space.from_json(json.loads(json.dumps(given.to_json()))) == given
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"lower": ["a"], "upper": [1]}, "lower"),
+        ({"lower": [0], "upper": [1j]}, "upper"),
+        ({"lower": [[0], [1, 2]], "upper": [1]}, "lower"),
+        ({"lower": [0], "upper": [1], "names": [["x"]]}, "names"),
+        ({"lower": [0], "upper": [1], "names": 5}, "names"),
+        ({"lower": [0, 0], "upper": [1, 1], "names": ["a", "a"]}, "names"),
+    ],
+)
+def test_boxes_of_wrong_type_are_refused_by_name(arguments: dict[str, Any], name: str) -> None:
+    with pytest.raises(SpaceError, match=name):
+        Space.box(**arguments)
+
+
+def test_names_may_come_from_a_generator() -> None:
+    assert Space.box([0, 0], [1, 1], names=(name for name in "ab")).names == ["a", "b"]
+
+
+def test_points_may_be_any_iterable_of_dictionaries() -> None:
+    space = Space({"k": Categorical(["u", "v"]), "a": Real(0, 1, when={"k": "v"})})
+    configs = [{"k": "u"}, {"k": "v", "a": 0.5}]
+    assert space.batch(config for config in configs).configs == configs
+    assert space.batch(tuple(configs)).configs == configs
+    assert space.batch([]).x.shape == (0, 2)
+
+
+def test_points_rounded_onto_a_bound_are_that_bound() -> None:
+    space = Space({"a": Real(0.1, 0.3), "b": Real(0.7, 0.7 + 1e-10), "c": Real(-10, 10)})
+    x = torch.tensor([[0.1, 0.7, 7.0], [0.3, 0.7, 0.1], [0.2, 0.7, 12.0]], dtype=torch.float32)
+    configs = space.decode(x)
+    assert (configs[0]["a"], configs[1]["a"]) == (0.1, 0.3)
+    assert configs[2] == {"a": pytest.approx(0.2), "b": 0.7 + 1e-10, "c": 12.0}  # outside stays outside
+    assert space.encode(configs[:2]).shape == (2, 3)
+    optimizer = bb.Optimizer(space, bb.algorithms.RandomSearch(), seed=0)
+    optimizer.tell(space.batch(x[:2].half()), [0.0, 1.0])
+    space.check(optimizer.result().x)

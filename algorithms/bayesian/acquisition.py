@@ -15,7 +15,8 @@ __all__ = ["Acquisition", "Limit", "log_improvement", "log_probability"]
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _ROOT_HALF_PI = math.sqrt(0.5 * math.pi)
-_LOST = 50.0  # what a candidate loses that is likelier to fail than not
+_LOG_FLOOR = math.log(1e-10)
+_LOST = 50.0  # what a candidate loses that is too likely to fail
 
 
 def log_improvement(z: Array) -> tuple[Array, Array]:
@@ -35,6 +36,13 @@ def log_improvement(z: Array) -> tuple[Array, Array]:
     share = np.exp(log_ndtr(high))
     h = density + high * share
     return np.where(z < -1.0, below, np.log(h)), np.where(z < -1.0, ratio / rest, share / h)
+
+
+def _with_floor(z: Array) -> tuple[Array, Array]:
+    """Return log(h(z) + 1e-10) and its derivative: where no improvement is expected, uncertainty counts."""
+    value, slope = log_improvement(z)
+    total = np.logaddexp(value, _LOG_FLOOR)
+    return total, slope * np.exp(value - total)
 
 
 def log_probability(z: Array) -> tuple[Array, Array]:
@@ -82,7 +90,9 @@ class Acquisition:
     limits : tuple of Limit
         Black-box constraints.
     success : GaussianProcess or None
-        Of +1 for evaluations that gave a value and -1 for those that failed.
+        Latent function of success (`blackbox.surrogates.classification`); None where nothing failed.
+    caution : float
+        The standard normal quantile of the least probability of success; what is likelier to fail loses a lot.
     """
 
     modes: tuple[GaussianProcess, ...]
@@ -90,21 +100,42 @@ class Acquisition:
     best: float
     limits: tuple[Limit, ...] = ()
     success: GaussianProcess | None = None
+    caution: float = 0.0
+
+    def log_gain(self, x: Array) -> Array:
+        """Return the logarithm of the expected improvement alone, shape (q,), standardised; 0 without a model."""
+        if not self.modes:
+            return np.zeros(len(x))
+        parts = []
+        for mode in self.modes:
+            mean, std = mode.predict(x)
+            parts.append(np.log(std) + _with_floor((self.best - mean) / std)[0])
+        return _log_mean(np.stack(parts), self.log_weights)[0]
+
+    def bolder(self, shorter: float, margin: float) -> Acquisition:
+        """Return this acquisition for rougher functions: lengthscales times `shorter`, `margin` more to improve."""
+        modes = tuple(mode.rougher(shorter) for mode in self.modes[:1])
+        return replace(self, modes=modes, log_weights=np.zeros(len(modes)), best=self.best - margin)
+
+    def relative_to(self, x: Array) -> Acquisition:
+        """Return this acquisition with the best predicted mean among points, shape (q, d), as the value to improve."""
+        if not self.modes or not len(x):
+            return self
+        return replace(self, best=float(self._means(x).min()))
+
+    def _means(self, x: Array) -> Array:
+        means = np.stack([mode.predict(x)[0] for mode in self.modes])
+        return np.asarray(np.einsum("m,mq->q", np.exp(self.log_weights), means))
 
     def __call__(self, x: Array) -> Array:
         """Return values at model points, shape (q,); larger is better."""
-        total = np.zeros(len(x))
-        if self.modes:
-            parts = []
-            for mode in self.modes:
-                mean, std = mode.predict(x)
-                parts.append(np.log(std) + log_improvement((self.best - mean) / std)[0])
-            total = total + _log_mean(np.stack(parts), self.log_weights)[0]
+        total = self.log_gain(x)
         for limit in self.limits:
             total = total + limit(x)
         if self.success is not None:
-            mean, std = self._success(*self.success.predict(x))
-            total = total + log_ndtr(2.0 * mean / std) - np.where(mean <= 0.0, _LOST, 0.0)
+            mean, std = self.success.predict(x)
+            z = _latent(self.success, mean) / np.sqrt(1.0 + std * std)
+            total = total + log_ndtr(z) - np.where(z <= self.caution, _LOST, 0.0)
         return total
 
     def with_slopes(self, x: Array) -> tuple[Array, Array]:
@@ -126,25 +157,18 @@ class Acquisition:
     def _improvement(self, mode: GaussianProcess, x: Array) -> tuple[Array, Array]:
         mean, std, slope_mean, slope_std = mode.predict_with_slopes(x)
         z = (self.best - mean) / std
-        value, bend = log_improvement(z)
+        value, bend = _with_floor(z)
         slope = slope_std - bend[:, None] * (slope_mean + z[:, None] * slope_std)
         return np.log(std) + value, slope / std[:, None]
 
-    def _success(self, mean: Array, std: Array) -> tuple[Array, Array]:
-        assert self.success is not None
-        scale = self.success.standard
-        return mean * scale.spread + scale.shift, np.maximum(std * scale.spread, 0.1)
-
     def _success_with_slopes(self, x: Array) -> tuple[Array, Array]:
         assert self.success is not None
-        raw_mean, raw_std, slope_mean, slope_std = self.success.predict_with_slopes(x)
-        spread = self.success.standard.spread
-        mean, std = self._success(raw_mean, raw_std)
-        slope_std = np.where((raw_std * spread > 0.1)[:, None], slope_std, 0.0)
-        z = 2.0 * mean / std
+        mean, std, slope_mean, slope_std = self.success.predict_with_slopes(x)
+        width = np.sqrt(1.0 + std * std)
+        z = _latent(self.success, mean) / width
         value, bend = log_probability(z)
-        slope = (bend * spread / std)[:, None] * (2.0 * slope_mean - z[:, None] * slope_std)
-        return value - np.where(mean <= 0.0, _LOST, 0.0), slope
+        slope = (bend / width)[:, None] * (slope_mean - (z * std / width)[:, None] * slope_std)
+        return value - np.where(z <= self.caution, _LOST, 0.0), slope
 
     def condition(self, x: Array) -> Acquisition:
         """Return this acquisition once points of shape (q, d) are being evaluated: their predicted means believed."""
@@ -153,7 +177,7 @@ class Acquisition:
         modes = tuple(mode.condition(x) for mode in self.modes)
         best = self.best
         if modes:
-            believed = np.einsum("m,mq->q", np.exp(self.log_weights), np.stack([m.predict(x)[0] for m in self.modes]))
+            believed = self._means(x)
             usable = np.ones(len(x), bool)
             for limit in self.limits:
                 usable &= limit(x) > math.log(0.5)
@@ -165,6 +189,11 @@ class Acquisition:
             limits=tuple(replace(limit, process=limit.process.condition(x)) for limit in self.limits),
             success=None if self.success is None else self.success.condition(x),
         )
+
+
+def _latent(success: GaussianProcess, mean: Array) -> Array:
+    """Return standardised latent means of the model of success in its own units (its spread is 1)."""
+    return mean + success.standard.shift
 
 
 def _log_mean(parts: Array, log_weights: Array) -> tuple[Array, Array]:

@@ -9,22 +9,25 @@ import numpy as np
 import torch
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
-from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
-from blackbox.algorithms.bayesian.search import Effort, enumerate_cells, first_new, maximise
+from blackbox.algorithms.bayesian.proposal import ENUMERATE, Pace, propose
+from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import look
 from blackbox.errors import SettingError
 from blackbox.random import numpy_generator
 from blackbox.surrogates.kernels import Array
 from blackbox.surrogates.likelihood import Prior
+from blackbox.surrogates.threads import one_thread
 
 __all__ = ["BayesianOptimization"]
 
 _MANY = 2**31
 _SOBOL_DIM = 21201
-_ENUMERATE = 1e4  # spaces with fewer points are enumerated
+_LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)  # for all but the first of a batch
+# Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
+_PRIOR = Prior(shift=-1.4, together=0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class BayesianOptimization:
         Variance of the noise of the values; 0 for a deterministic function. "auto": known variances that are told
         are used; otherwise noise is learned where repeated points differ or the evidence favours it.
     start : int, optional
-        Size of the start design, failures included. Default: max(5, d/2 + 3), a quarter of a known budget at most.
+        Size of the start design, failures included. Default: max(5, d/2 + 3), up to d more for
+        discrete parameters, a quarter of a known budget at most.
     warp : bool, default True
         Whether a power transform that makes long bad tails shorter may be used.
     batch_size : int, default 1
@@ -112,6 +116,8 @@ class BayesianOptimization:
         if not bool((~state.failed).any()) and not len(state):
             n_design = request.n
         design, state = self._design(spec, state, domain, n_design)
+        if domain.n_cells <= ENUMERATE and n_design:
+            design = _without_repeats(design, domain, np.concatenate([state.x.numpy(), pending]), random)
         rows = [design]
         if request.n > n_design:
             waiting = np.concatenate([pending, design])
@@ -123,7 +129,9 @@ class BayesianOptimization:
     def _n_start(self, spec: Spec) -> int:
         if self.start is not None:
             return self.start
-        wanted = max(5, spec.dim // 2 + 3)
+        space = spec.space
+        choices = np.minimum(space.upper - space.lower, 2.0)[space.kinds > 0].sum()  # no gradient leads across them
+        wanted = max(5, spec.dim // 2 + 3) + int(min(choices, spec.dim))
         return wanted if spec.budget is None else max(2, min(wanted, spec.budget // 4))
 
     def _design(self, spec: Spec, state: BayesianState, domain: Domain, n: int) -> tuple[Array, BayesianState]:
@@ -143,7 +151,7 @@ class BayesianOptimization:
     ) -> tuple[Array, BayesianState]:
         """Return what the models propose; evenly spread points where their arithmetic fails, which is counted."""
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), one_thread():
                 return self._modelled(state, domain, pending, n, random)
         except (ArithmeticError, ValueError):
             codes = domain.spread(n, random)
@@ -154,29 +162,40 @@ class BayesianOptimization:
     ) -> tuple[Array, BayesianState]:
         """Return points that models of the data propose, one after the other, each aware of those before."""
         noise = None if self.noise == "auto" else float(self.noise)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=self.warp, prior=Prior())
+        view = look(state, domain, Fitting(), random, noise=noise, warp=self.warp, prior=_PRIOR)
         waiting = domain.model(pending)
         acquisition = view.acquisition.condition(waiting)
+        if not domain.free.all():
+            held = domain.model(domain.fill(state.x.numpy()[view.order], random))
+            acquisition = acquisition.relative_to(held)
         taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
         anchors = domain.fill(state.x.numpy()[view.order[:5]], random)
         chosen: list[Array] = []
+        pace = Pace(state.promise, state.turn)
         for _ in range(n):
-            point = _propose(acquisition, domain, anchors, taken, random)
+            effort = _LATER if chosen else Effort()
+            point, pace = propose(acquisition, domain, anchors, taken, pace, random, effort)
             chosen.append(domain.canonical(point[None]))
             if len(chosen) < n:
                 added = domain.model(chosen[-1])
                 taken = np.concatenate([taken, added])
                 acquisition = acquisition.condition(added)
-        return np.concatenate(chosen), replace(view.state, modelled=state.modelled + n)
+        state = replace(view.state, modelled=state.modelled + n, promise=pace.promise, turn=pace.turn)
+        return np.concatenate(chosen), state
 
 
-def _propose(
-    acquisition: Acquisition, domain: Domain, anchors: Array, taken: Array, random: np.random.Generator
-) -> Array:
-    """Return the full codes of the most promising point that is none of `taken`, where there is one."""
-    if domain.n_cells <= _ENUMERATE:
-        found = enumerate_cells(acquisition, domain)
-    else:
-        found = maximise(acquisition, domain, anchors, random, Effort())
-    point = first_new(acquisition, found, domain, taken, random)
-    return found.codes[0] if point is None else point
+def _without_repeats(design: Array, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
+    """Return a start design of a finite space in which repeats, where possible, are replaced by other points."""
+    known = {row.tobytes() for row in np.nan_to_num(taken, nan=-1.0) + 0.0}
+    result = design.copy()
+    spare: list[Array] | None = None
+    for i, row in enumerate(design):
+        key = (np.nan_to_num(row, nan=-1.0) + 0.0).tobytes()
+        if key in known:
+            if spare is None:
+                spare = list(domain.canonical(random.permutation(domain.all_cells())))
+            while spare and key in known:
+                result[i] = spare.pop()
+                key = (np.nan_to_num(result[i], nan=-1.0) + 0.0).tobytes()
+        known.add(key)
+    return result

@@ -22,6 +22,7 @@ from blackbox.space import Space
 from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array
 from blackbox.surrogates.outcomes import Warp
+from blackbox.surrogates.threads import one_thread
 
 __all__ = [
     "Calibration",
@@ -193,9 +194,10 @@ def fit_surrogate(
     rows = nearest_rows(model_points, y)
     warping = Warp.fit(y[rows], warp=warp)
     data = merge_repeats(model_points[rows], warping(y[rows]), None)
-    processes, _, _ = model_outcome(
-        data, domain.layout, Fitted(), Fitting(modes=1), noise=noise, random=np.random.default_rng(0)
-    )
+    with one_thread():
+        processes, _, _ = model_outcome(
+            data, domain.layout, Fitted(), Fitting(modes=1), noise=noise, random=np.random.default_rng(0)
+        )
     return Surrogate(space, processes[0], warping, maximize, best)
 
 

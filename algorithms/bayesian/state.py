@@ -64,10 +64,8 @@ class BayesianState:
         Points of the start design handed out.
     modelled : int
         Points handed out that came from a model.
-    region : float
-        Side of the trust region of local steps, in the unit cube.
-    turn : int
-        Counts local and global steps.
+    promise, turn : float, int
+        Where the search stands between global and local steps (`Pace`).
     fallbacks : int
         How often the arithmetic of the models failed and evenly spread points were handed out.
     """
@@ -83,7 +81,7 @@ class BayesianState:
     design_seed: int
     started: int = 0
     modelled: int = 0
-    region: float = 0.0
+    promise: float = 0.0
     turn: int = 0
     fallbacks: int = 0
 

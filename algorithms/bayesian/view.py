@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from scipy.special import ndtri
 
 from blackbox.algorithms.bayesian.acquisition import Acquisition, Limit
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting, merge_repeats, model_outcome, nearest_rows
-from blackbox.algorithms.bayesian.state import BayesianState
-from blackbox.surrogates.gaussian_process import GaussianProcess, Standard
+from blackbox.algorithms.bayesian.state import BayesianState, Fitted
+from blackbox.surrogates.classification import classify
+from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array, Index, Mask
 from blackbox.surrogates.likelihood import Prior
 from blackbox.surrogates.outcomes import Warp, signed_log
 
 __all__ = ["View", "look"]
 
-_FAILURE_NOISE = 1e-2  # noise variance of the labels of failed evaluations
+_RECENT = 8  # evaluations whose failures make the search cautious
+_LABELS = 300  # rows of the model of failed evaluations, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def look(
     values = state.values.numpy()[:, 0]
     feasible = usable & (state.violations.numpy() <= 0.0).all(axis=1)
     order = _order(values, state.violations.numpy(), usable, feasible)
-    success, state = _success(state, points, usable, domain, fitting, prior, random)
+    success, state = _success(state, points, usable, domain, fitting)
     limits, state = _limits(state, points, usable, domain, fitting, prior, random)
     modes: list[GaussianProcess] = []
     log_weights, best, deterministic = np.zeros(0), np.inf, True
@@ -73,8 +77,9 @@ def look(
         )
         state = replace(state, objectives=[fitted])
         deterministic = variance is None and not fitted.noisy and not data.conflict
-        best = _incumbent(modes, log_weights, warping(values[feasible]), points[feasible], deterministic)
-    acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success)
+        rank, best = _ranked(modes, log_weights, warping(values), points, feasible, deterministic)
+        order = _order(rank, state.violations.numpy(), usable, feasible)
+    acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success, _caution(usable))
     return View(acquisition, state, order, deterministic)
 
 
@@ -85,15 +90,19 @@ def _order(values: Array, violations: Array, usable: Mask, feasible: Mask) -> In
     return rows[np.lexsort((np.where(feasible[rows], values[rows], 0.0), excess))]
 
 
-def _incumbent(
-    modes: list[GaussianProcess], log_weights: Array, values: Array, points: Array, deterministic: bool
-) -> float:
-    """Return the standardised value to improve on: the best observed, or the best predicted mean under noise."""
-    standard: Standard = modes[0].standard
+def _ranked(
+    modes: list[GaussianProcess], log_weights: Array, values: Array, points: Array, feasible: Mask, deterministic: bool
+) -> tuple[Array, float]:
+    """Return what points are ranked by, shape (n,), and the best of the feasible ones, standardised.
+
+    The observed values, or under noise the predicted means.
+    """
     if deterministic:
-        return float(standard(values).min())
-    means = np.stack([mode.predict(points)[0] for mode in modes])
-    return float(np.einsum("m,mq->q", np.exp(log_weights), means).min())
+        rank = modes[0].standard(values)
+    else:
+        means = np.stack([mode.predict(points)[0] for mode in modes])
+        rank = np.einsum("m,mq->q", np.exp(log_weights), means)
+    return rank, float(rank[feasible].min())
 
 
 def _variance(state: BayesianState, usable: Mask) -> Array | None:
@@ -112,33 +121,48 @@ def _warped_variance(warp: Warp, values: Array, variance: Array) -> Array:
 
 
 def _success(
-    state: BayesianState,
-    points: Array,
-    usable: Mask,
-    domain: Domain,
-    fitting: Fitting,
-    prior: Prior,
-    random: np.random.Generator,
+    state: BayesianState, points: Array, usable: Mask, domain: Domain, fitting: Fitting
 ) -> tuple[GaussianProcess | None, BayesianState]:
-    """Return the model of +1 (a value came back) and -1 (failed) around a mean of +1; None without failures."""
+    """Return the model of which evaluations give a value; None where none failed."""
     if usable.all():
         return None, state
-    rows = nearest_rows(points, usable.astype(np.float64))
-    data = merge_repeats(points[rows], np.where(usable[rows], 1.0, -1.0), None)
-    once = replace(data, conflict=False)
-    settings = replace(fitting, modes=1)
-    steady = replace(prior, mean=1e-3)  # the mean stays at +1, so that failures stay local
-    processes, _, fitted = model_outcome(
-        once,
+    rows = _labelled_rows(points, usable, state.values.numpy()[:, 0])
+    fitted = state.success
+    start = fitted.thetas.numpy()[0] if len(fitted.thetas) else None
+    due = start is None or len(points) < fitting.always_below or len(points) >= fitted.n * (1 + fitting.growth)
+    process = classify(
+        points[rows],
+        usable[rows],
         domain.layout,
-        state.success,
-        settings,
-        noise=_FAILURE_NOISE,
-        prior=steady,
-        random=random,
-        standard=Standard(1.0, 1.0),
+        start=start,
+        cold=fitted.fits % fitting.cold_every == 0,
+        rounds=2 if due and len(points) != fitted.n else 0,
     )
-    return processes[0], replace(state, success=fitted)
+    if due and process.mode is not None:
+        thetas = torch.from_numpy(process.mode.theta[None].copy())
+        fitted = Fitted(thetas, torch.zeros(1, dtype=torch.float64), len(points), fitted.fits + 1)
+    return process, replace(state, success=fitted)
+
+
+def _caution(usable: Mask) -> float:
+    """Return the quantile of the least probability of success: the share of recent failures, at least a half.
+
+    The closer the optimum lies to where evaluations fail, the more of them fail; this keeps it near every second.
+    """
+    share = float((~usable[-_RECENT:]).mean()) if len(usable) else 0.0
+    return float(ndtri(min(max(share, 0.5), 0.9)))
+
+
+def _labelled_rows(points: Array, usable: Mask, values: Array) -> Index:
+    """Return at most `_LABELS` rows: those nearest to the best value, half of them failures where there are enough."""
+    if len(points) <= _LABELS:
+        return np.arange(len(points))
+    best = points[int(np.argmin(np.where(usable, values, np.inf)))]
+    gap = (np.nan_to_num(points - best, nan=0.5) ** 2).sum(1)
+    near = np.argsort(gap, kind="stable")
+    failures, successes = near[~usable[near]], near[usable[near]]
+    n_failures = max(min(len(failures), _LABELS // 2), _LABELS - len(successes))
+    return np.sort(np.concatenate([failures[:n_failures], successes[: _LABELS - n_failures]]))
 
 
 def _limits(

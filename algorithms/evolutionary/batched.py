@@ -1,255 +1,236 @@
-"""Many runs of one algorithm on one problem as one tensor program: each run gets exactly what it gets alone."""
+"""Many runs of one evolutionary algorithm as one tensor program: each gives exactly what it gives alone.
+
+Every run has a generator of its own and takes the numbers from it that it would take alone; everything that computes
+with them is a kernel with a leading dimension for the runs.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from blackbox.algorithm import Front, Spec
-from blackbox.algorithms.evolutionary.de import DE
 from blackbox.algorithms.evolutionary.draws import draw
-from blackbox.algorithms.evolutionary.evolution import Evolution
+from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
 from blackbox.algorithms.evolutionary.moead import MOEAD
 from blackbox.algorithms.evolutionary.offspring import initial_points
-from blackbox.algorithms.evolutionary.population import Population, check_memory, front_of, total_violation
+from blackbox.algorithms.evolutionary.population import Population, front_of, total_violation
 from blackbox.algorithms.evolutionary.slots import usable_members
 from blackbox.errors import SettingError
-from blackbox.problem import Problem
-from blackbox.random import make_generator
-from blackbox.reduction import Reduction
-from blackbox.roles import nominal
+from blackbox.random import restore_generator
 
-__all__ = ["BatchedRuns", "run_batched"]
+__all__ = ["BATCHED_SETTINGS", "BatchedEvolution", "can_batch", "same_program"]
+
+BATCHED_SETTINGS = ("crossover_eta", "crossover_probability", "mutation_eta")
 
 
-@dataclass(frozen=True, slots=True)
-class BatchedRuns:
-    """The populations of B runs after some generations.
+def can_batch(algorithm: Any) -> bool:
+    """Return whether runs of this algorithm can be one program: generational `Evolution`s can."""
+    if not isinstance(algorithm, Evolution) or algorithm.steady_state:
+        return False
+    kind = type(algorithm)
+    return isinstance(algorithm, MOEAD) or (kind.ask is Evolution.ask and kind.tell is Evolution.tell)
 
-    Attributes
-    ----------
-    seeds : list of int
-    x : Tensor, shape (B, n, d)
-        Points of the whole space.
-    values : Tensor, shape (B, n, m)
-        In the problem's own directions; NaN in failed rows.
-    violations : Tensor, shape (B, n, k)
-    n_evaluations : int
-        Of each run.
-    signs : Tensor, shape (m,)
-        -1 for objectives that are maximised.
+
+def same_program(algorithm: Evolution, dtype: torch.dtype = torch.float64) -> Evolution:
+    """Return what is equal for algorithms that can run in one program: the settings that cannot differ.
+
+    In float64 the numbers of `BATCHED_SETTINGS` can differ; in float32 they would be rounded in another order.
     """
-
-    seeds: list[int]
-    x: Tensor
-    values: Tensor
-    violations: Tensor
-    n_evaluations: int
-    signs: Tensor
-
-    def front(self, run: int) -> Front:
-        """Return the members of one run that are feasible and not dominated, in the problem's own directions.
-
-        With nothing feasible, the least violated one.
-        """
-        found = front_of(Population(self.x[run], self.values[run] * self.signs, self.violations[run]))
-        return Front(found.x, found.values * self.signs, found.violations)
+    if dtype != torch.float64:
+        return algorithm
+    defaults = {f.name: f.default for f in fields(Evolution)}
+    return replace(algorithm, **{name: defaults[name] for name in BATCHED_SETTINGS})
 
 
-def run_batched(
-    algorithm: Evolution | DE,
-    problem: Problem,
-    seeds: Sequence[int],
-    generations: int,
-    *,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float64,
-    budget: int | None = None,
-    watch: Callable[[int, BatchedRuns], None] | None = None,
-) -> BatchedRuns:
-    """Return the populations of several runs that advance together.
-
-    A run has, member for member and bit for bit, the population that `Optimizer(problem, algorithm, seed=seed)` has
-    after as many whole generations, provided that the problem gives a point the same values in any batch.
+class BatchedEvolution:
+    """B runs of evolutionary algorithms in lockstep: ask all, tell all.
 
     Parameters
     ----------
-    algorithm : NSGA2, NSGA3, MOEAD, HypE, RVEA, GA or DE
-        Not in steady state.
-    problem : Problem
-        Evaluated as one batch of shape (B N, d) a generation.
-    seeds : sequence of int
-        One for each run.
-    generations : int, at least 1
-    budget : int, optional
-        As for `Optimizer`.
-    watch : callable, optional
-        Called with the number of the generation, from 1, and the runs so far, after each generation.
+    algorithms : sequence of Evolution, length B
+        Of one kind; they may differ in `BATCHED_SETTINGS` only, and that in float64 only.
+    spec : Spec
+    generators : sequence of torch.Generator, length B
+        Those that the runs would have alone.
 
     Raises
     ------
     SettingError
-        If the algorithm is in steady state, there are no seeds, or the populations cannot fit in memory.
-
-    Examples
-    --------
-    >>> from blackbox.algorithms import NSGA2
-    >>> from blackbox.problems import ZDT1
-    >>> runs = run_batched(NSGA2(population_size=20), ZDT1(), seeds=range(4), generations=3)
-    >>> runs.values.shape
-    torch.Size([4, 20, 2])
+        If the algorithms cannot be one program.
     """
-    program = _Program(algorithm, problem, [int(seed) for seed in seeds], torch.device(device), dtype, budget)
-    if generations < 1:
-        raise SettingError(f"generations: expected an integer >= 1, got {generations!r}")
-    for generation in range(generations):
-        program.advance()
-        if watch is not None:
-            watch(generation + 1, program.runs(generation + 1))
-    return program.runs(generations)
 
-
-class _Program:
-    """The state of B runs, with the runs as the first dimension of every tensor."""
-
-    def __init__(
-        self,
-        algorithm: Evolution | DE,
-        problem: Problem,
-        seeds: list[int],
-        device: torch.device,
-        dtype: torch.dtype,
-        budget: int | None,
-    ) -> None:
-        if algorithm.steady_state:
-            raise SettingError("algorithm: steady_state cannot run in batches; leave it False")
-        if not seeds:
-            raise SettingError("seeds: expected at least one seed, got none")
-        space = problem.space
-        constants = {**space.fixed_columns, **{c: nominal(space, c) for c in space.role_columns}}
-        self.algorithm, self.problem, self.seeds = algorithm, problem, seeds
-        self.reduction = Reduction(space, constants)
-        m, k = len(problem.objectives), problem.n_constraints
-        self.spec = Spec(self.reduction.space, m, k, device, dtype, budget)
-        self.n = algorithm.population_size
-        extra = algorithm.row_bytes(self.spec) if isinstance(algorithm, Evolution) else 0.0
-        check_memory(self.spec, self.n, extra=extra, runs=len(seeds))
-        self.generators = [make_generator(seed, device) for seed in seeds]
-        self.signs = torch.tensor([o.sign for o in problem.objectives], dtype=dtype, device=device)
-        state = algorithm.init(self.spec, self.generators[0])
-        self.tools = state.tools
-        shape = (len(seeds),)
-        self.memory = {name: t.expand(*shape, *t.shape).clone() for name, t in state.memory.items()}
+    def __init__(self, algorithms: Sequence[Evolution], spec: Spec, generators: Sequence[torch.Generator]) -> None:
+        if not algorithms or len(algorithms) != len(generators):
+            raise SettingError(f"algorithms: expected {len(generators)}, one a generator, got {len(algorithms)}")
+        self.algorithm, self.spec, self.generators = algorithms[0], spec, list(generators)
+        shared = {same_program(algorithm, spec.dtype) for algorithm in algorithms if can_batch(algorithm)}
+        if len(shared) != 1 or not all(map(can_batch, algorithms)):
+            raise SettingError(f"algorithms: expected generational ones that differ in {BATCHED_SETTINGS} at most")
+        self.runs, self.size = len(generators), self.algorithm.population_size
+        self.tools = _tools(algorithms, spec)
+        first = self.algorithm.init(spec, self.generators[0])
         self.x, self.values, self.violations = (
-            t.expand(*shape, *t.shape).clone() for t in (state.x, state.values, state.violations)
+            part.expand(self.runs, *part.shape).clone() for part in (first.x, first.values, first.violations)
         )
-        self.parents = torch.zeros(len(seeds), dtype=torch.int64)
+        self.memory = {name: t.expand(self.runs, *t.shape).clone() for name, t in first.memory.items()}
+        self.pool = torch.zeros((self.runs, 1), dtype=torch.int64, device=spec.device)
         self.told = 0
+        self._replaces = isinstance(self.algorithm, MOEAD)
 
-    def runs(self, generations: int) -> BatchedRuns:
-        """Return what there is now."""
-        full = self._full(self.x)
-        return BatchedRuns(
-            list(self.seeds), full, self.values * self.signs, self.violations, generations * self.n, self.signs
-        )
+    # -- the two verbs -----------------------------------------------------------------------------------------
 
-    def _full(self, x: Tensor) -> Tensor:
-        space = self.problem.space
-        flat = self.reduction.expand(x.reshape(-1, self.spec.dim))
-        flat = flat if space.is_real else space.canonical(flat)
-        return flat.reshape(*x.shape[:-1], space.dim)
-
-    def advance(self) -> None:
-        """Propose, evaluate and take one generation of every run."""
-        x = self._full(self._ask())
-        values, violations = self._evaluate(x)
-        self._tell(self.reduction.restrict(x.flatten(0, 1)).reshape(*x.shape[:2], -1), values, violations)
-
-    def _evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        evaluation = self.problem(x.flatten(0, 1))
-        shape = x.shape[:2]
-        values = evaluation.values.to(self.spec.device, self.spec.dtype) * self.signs
-        violations = values.new_zeros((len(values), 0))
-        if self.spec.n_constraints and evaluation.violations is not None:
-            violations = evaluation.violations.to(values)
-        failed = ~(torch.isfinite(values).all(1) & torch.isfinite(violations).all(1))
-        values, violations = (t.masked_fill(failed[:, None], math.nan) for t in (values, violations))
-        return values.reshape(*shape, -1), violations.reshape(*shape, self.spec.n_constraints)
-
-    def _ask(self) -> Tensor:
-        """Return the candidates of every run; a run without parents draws at random."""
-        fresh = (self.parents == 0).tolist() if self.told else [True] * len(self.seeds)
-        if not any(fresh):
-            return self._offspring(list(range(len(fresh))))
-        x = torch.empty((len(fresh), self.n, self.spec.dim), dtype=self.spec.dtype, device=self.spec.device)
-        for run, is_fresh in enumerate(fresh):
-            if is_fresh:
-                uniforms = draw(self.generators[run], self.n * self.spec.dim, dtype=self.spec.dtype)
-                x[run] = initial_points(self.spec, uniforms.reshape(self.n, -1))
-        others = [run for run, is_fresh in enumerate(fresh) if not is_fresh]
-        if others:
-            x[others] = self._offspring(others)
+    def ask(self) -> Tensor:
+        """Return a generation of every run, shape (B, N, d)."""
+        empty = self.pool[:, 0] == 0
+        if self.told < self.size or bool(empty.all()):
+            return self._random_points(range(self.runs))
+        if not bool(empty.any()):
+            return self._children(slice(None), self.generators)
+        # Runs in which every evaluation has failed so far draw at random again, as they do alone.
+        x = self.x.new_empty((self.runs, self.size, self.spec.dim))
+        for rows, is_random in ((empty, True), (~empty, False)):
+            chosen = rows.nonzero()[:, 0].tolist()
+            for run in chosen:
+                only = slice(run, run + 1)
+                x[only] = self._random_points([run]) if is_random else self._children(only, [self.generators[run]])
         return x
 
-    def _offspring(self, runs: list[int]) -> Tensor:
-        generators = [self.generators[run] for run in runs]
-        whole = len(runs) == len(self.seeds)
-        x, values, violations = (t if whole else t[runs] for t in (self.x, self.values, self.violations))
-        total = total_violation(violations)
-        algorithm = self.algorithm
-        if isinstance(algorithm, DE):
-            uniforms = draw(generators, algorithm.trial_draws(self.spec.dim, self.n), dtype=self.spec.dtype)
-            places = torch.arange(self.n, device=self.spec.device)
-            return algorithm.trials(self.spec, x, values, total, places, uniforms)
-        if isinstance(algorithm, MOEAD):
-            usable = None if bool((self.parents[runs] == self.n).all()) else usable_members(values)
-            uniforms = draw(generators, algorithm.place_draws(self.tools, self.n), dtype=self.spec.dtype)
-            places = torch.arange(self.n, device=self.spec.device)
-            return algorithm.place_offspring(self.tools, x, usable, places, uniforms)
-        n = x.shape[-2]
-        pools = self.parents[runs]
-        pool: int | Tensor = n if bool((pools == n).all()) else pools[:, None].to(self.spec.device)
-        uniforms = draw(generators, algorithm.offspring_draws(self.tools, n, self.n), dtype=self.spec.dtype)
-        return algorithm.offspring(self.tools, x, total, pool, self.n, uniforms)
+    def tell(self, x: Tensor, values: Tensor, violations: Tensor) -> None:
+        """Take in a generation of every run.
 
-    def _tell(self, x: Tensor, values: Tensor, violations: Tensor) -> None:
-        start = self.told < self.n
-        self.told += self.n
-        merged = [
-            torch.cat(pair, dim=-2) for pair in ((self.x, x), (self.values, values), (self.violations, violations))
-        ]
-        algorithm = self.algorithm
-        total = total_violation(merged[2])
-        pools: Tensor | None = None
-        if isinstance(algorithm, DE):
-            rows = algorithm.replacement(merged[1], total, None, self.n)
-        elif isinstance(algorithm, MOEAD):
-            source, self.memory = algorithm.replacement(
-                self.tools.constants,
-                (self.values, total_violation(self.violations)),
-                (values, total_violation(violations)),
-                None,
-                self.memory,
-                start=start,
-            )
-            own = torch.arange(self.n, device=source.device)
-            rows = torch.where(source >= 0, self.n + source, own)
+        Parameters
+        ----------
+        x : Tensor, shape (B, N, d)
+        values : Tensor, shape (B, N, m)
+            Minimised; NaN in rows whose evaluation failed.
+        violations : Tensor, shape (B, N, k)
+        """
+        if self._replaces:
+            self._replace(x, values, violations)
         else:
-            n, m = merged[1].shape[-2:]
-            count = algorithm.survival_draws(self.tools.constants, n, m)
-            uniforms = draw(self.generators, count, dtype=self.spec.dtype)
-            kept = min(n, self.n)
-            rows, self.memory, pools, _ = algorithm.survive(
-                self.tools.constants, merged[1], total, kept, self.memory, uniforms, self.told
-            )
-        self.x, self.values, self.violations = (
-            t.gather(-2, rows.unsqueeze(-1).expand(*rows.shape, t.shape[-1])) for t in merged
+            self._survive(x, values, violations)
+
+    def front(self, run: int) -> Front | None:
+        """Return the result of one run, as its algorithm would."""
+        state = Population(self.x[run], self.values[run], self.violations[run])
+        return front_of(state) if self.algorithm.capabilities.own_result else None
+
+    # -- saving ------------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return everything needed to go on, as a state tree."""
+        return {
+            "x": self.x,
+            "values": self.values,
+            "violations": self.violations,
+            "memory": dict(self.memory),
+            "pool": self.pool,
+            "told": self.told,
+            "generators": [generator.get_state() for generator in self.generators],
+        }
+
+    def restore(self, tree: Mapping[str, Any]) -> None:
+        """Become the batch whose `state()` this is."""
+        device = self.spec.device
+        self.x, self.values, self.violations, self.pool = (
+            tree[name].to(device) for name in ("x", "values", "violations", "pool")
         )
-        usable = usable_members(self.values).sum(-1).cpu()
-        if pools is not None:
-            usable = torch.where(usable > 0, torch.minimum(pools[:, 0].cpu(), usable).clamp(min=1), 0)
-        self.parents = usable
+        self.memory = {name: tensor.to(device) for name, tensor in tree["memory"].items()}
+        self.told = int(tree["told"])
+        self.generators = [restore_generator(state, device) for state in tree["generators"]]
+
+    # -- the steps ---------------------------------------------------------------------------------------------
+
+    def _random_points(self, runs: Sequence[int]) -> Tensor:
+        uniforms = draw([self.generators[r] for r in runs], self.size * self.spec.dim, dtype=self.spec.dtype)
+        return initial_points(self.spec, uniforms.reshape(len(runs), self.size, self.spec.dim))
+
+    def _children(self, rows: slice, generators: Sequence[torch.Generator]) -> Tensor:
+        algorithm, n = self.algorithm, self.x.shape[1]
+        tools = self.tools if rows == slice(None) else _one_of(self.tools, rows)
+        if isinstance(algorithm, MOEAD):
+            uniforms = draw(generators, algorithm.place_draws(tools, self.size), dtype=self.spec.dtype)
+            usable = usable_members(self.values[rows])
+            places = torch.arange(self.size, device=self.spec.device)
+            everywhere = None if bool(usable.all()) else usable
+            return algorithm.place_offspring(tools, self.x[rows], everywhere, places, uniforms)
+        uniforms = draw(generators, algorithm.offspring_draws(tools, n, self.size), dtype=self.spec.dtype)
+        total = total_violation(self.violations[rows])
+        pool: int | Tensor = self.pool[rows]
+        if bool((self.pool == n).all()):
+            pool = n
+        return algorithm.offspring(tools, self.x[rows], total, pool, self.size, uniforms)
+
+    def _survive(self, x: Tensor, values: Tensor, violations: Tensor) -> None:
+        if self.x.shape[1]:
+            x, values = torch.cat([self.x, x], dim=1), torch.cat([self.values, values], dim=1)
+            violations = torch.cat([self.violations, violations], dim=1)
+        n, m = values.shape[1:]
+        count = self.algorithm.survival_draws(self.tools.constants, n, m)
+        uniforms = draw(self.generators, count, dtype=self.spec.dtype)
+        self.told += self.size
+        kept = min(n, self.size)
+        rows, self.memory, parents = self.algorithm.survive(
+            self.tools.constants, values, total_violation(violations), kept, self.memory, uniforms, self.told
+        )
+        self._keep(x, values, violations, rows)
+        usable = usable_members(self.values).sum(-1, keepdim=True)
+        wanted = usable if parents is None else torch.minimum(parents.reshape(-1, 1), usable).clamp(min=1)
+        self.pool = torch.where(usable > 0, wanted, 0)
+
+    def _replace(self, x: Tensor, values: Tensor, violations: Tensor) -> None:
+        algorithm, n = self.algorithm, self.x.shape[1]
+        assert isinstance(algorithm, MOEAD)
+        source, self.memory = algorithm.replacement(
+            self.tools.constants,
+            (self.values, total_violation(self.violations)),
+            (values, total_violation(violations)),
+            torch.arange(n, device=self.spec.device),
+            self.memory,
+            start=self.told < self.size,
+        )
+        rows = torch.where(source >= 0, n + source, torch.arange(n, device=source.device))
+        both = torch.cat([self.x, x], dim=1), torch.cat([self.values, values], dim=1)
+        self._keep(*both, torch.cat([self.violations, violations], dim=1), rows)
+        self.told += self.size
+        self.pool = usable_members(self.values).sum(-1, keepdim=True)
+
+    def _keep(self, x: Tensor, values: Tensor, violations: Tensor, rows: Tensor) -> None:
+        self.x, self.values, self.violations = (_rows(part, rows) for part in (x, values, violations))
+
+
+def _rows(table: Tensor, rows: Tensor) -> Tensor:
+    """Return rows of every run, shapes (B, n, c) and (B, q) -> (B, q, c)."""
+    if not table.shape[-1]:
+        return table[:, : rows.shape[1]]
+    flat = rows + torch.arange(len(table), device=rows.device).unsqueeze(-1) * table.shape[1]
+    return table.flatten(0, 1).index_select(0, flat.flatten()).reshape(*rows.shape, table.shape[-1])
+
+
+def _tools(algorithms: Sequence[Evolution], spec: Spec) -> Tools:
+    """Return the tools of all runs; settings that differ become tensors of shape (B, 1, 1), mutation's (B, 1)."""
+    tools = algorithms[0].tools(spec)
+    for name in BATCHED_SETTINGS:
+        settings = [float(getattr(algorithm, name)) for algorithm in algorithms]
+        if len(set(settings)) > 1:
+            shape = (-1, 1) if name == "mutation_eta" else (-1, 1, 1)
+            tensor = torch.tensor(settings, dtype=torch.float64, device=spec.device).reshape(shape)
+            setattr(tools.reproduction, name, tensor)
+    return tools
+
+
+def _one_of(tools: Tools, rows: slice) -> Tools:
+    """Return the tools of some runs."""
+    import copy
+
+    reproduction = copy.copy(tools.reproduction)
+    for name in BATCHED_SETTINGS:
+        setting = getattr(reproduction, name)
+        if isinstance(setting, Tensor):
+            setattr(reproduction, name, setting[rows])
+    return tools._replace(reproduction=reproduction)

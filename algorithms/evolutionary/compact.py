@@ -213,7 +213,7 @@ def _nadir(extremes: Array, ideal: Array, worst_front: Array, worst_all: Array) 
         if enough and residual < 1e-6:
             nadir = [min(z + a, e) for z, a, e in zip(low, intercepts, everything, strict=True)]
     kept = [v if v - z > 1e-6 * (e - z) else e for v, z, e in zip(nadir, low, everything, strict=True)]
-    return np.array([v if v > z else z + 1 for v, z in zip(kept, low, strict=True)])
+    return np.array([v if v > z else z + max(1.0, abs(z)) for v, z in zip(kept, low, strict=True)])
 
 
 def _associate(h: Array, directions: Tensor, unit: Array, divisions: int | None) -> tuple[NDArray[np.int64], Array]:

@@ -101,7 +101,8 @@ def hyperplane_nadir(extremes: Tensor, ideal: Tensor, worst_front: Tensor, worst
     plane = torch.minimum(ideal + intercepts.to(ideal.dtype), worst_all)
     nadir = torch.where(good.unsqueeze(-1), plane, worst_front)
     nadir = torch.where(nadir - ideal > scale, nadir, worst_all)
-    return torch.where(nadir > ideal, nadir, ideal + 1)
+    # A constant objective: any width does, as long as it is felt beside values of that size.
+    return torch.where(nadir > ideal, nadir, ideal + ideal.abs().clamp(min=1.0))
 
 
 def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) -> tuple[Tensor, Tensor]:

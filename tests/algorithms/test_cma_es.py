@@ -577,6 +577,7 @@ RESUMED: dict[str, tuple[Space, int, CMAES]] = {
         CMAES(),
     ),
     "one": (Space({"a": Real(-1, 2)}), 0, CMAES(diagonal=True)),
+    "many": (cube(320), 0, CMAES(diagonal=True)),
 }
 
 
@@ -733,6 +734,30 @@ def test_categories_conditions_and_several_objectives_are_refused() -> None:
 def test_a_covariance_matrix_that_does_not_fit_is_refused() -> None:
     with pytest.raises(CapabilityError, match=r"200000 variables takes about \d+\.\d GiB.*diagonal=True"):
         Optimizer(cube(200_000), CMAES(diagonal=False))
+
+
+@pytest.mark.parametrize("parameter", [Real(0, 1), Real(-3, 30), Integer(0, 3), Integer(1, 1000, log=True)])
+@pytest.mark.parametrize("sigma0", [1.0, 0.25, 0.001])
+def test_a_single_variable_is_searched_until_it_has_converged(parameter: Real | Integer, sigma0: float) -> None:
+    optimizer = Optimizer(Space({"a": parameter}), CMAES(sigma0=sigma0, restarts="none"), seed=0)
+    with pytest.raises(ExhaustedError, match="after") as stop:
+        run(optimizer, lambda x: (x[:, 0] - 0.3) ** 2, to=-1, most=5000)
+    assert "breakdown" not in str(stop.value)
+    # A flat neighbourhood ends a run over integers: one of the two values beside the optimum is what can be asked for.
+    assert float(optimizer.result().values) < (0.5 if parameter.kind == "integer" else 1e-9)
+
+
+def test_the_step_size_of_many_variables_follows_the_evolution_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    d = 320
+    optimizer = Optimizer(cube(d, 0.0, 1.0), CMAES(x0=[0.4] * d, diagonal=True), seed=1)
+    adaptation = cma.sigma_adaptation.CMAAdaptSigmaCSA
+    es = bare_pycma(1, [0.4] * d, monkeypatch, bounds=[0, 1], CMA_diagonal=True, AdaptSigma=adaptation)
+    for _ in range(12):
+        theirs, batch = es.ask(), optimizer.ask()
+        np.testing.assert_array_equal(batch.x.numpy(), np.array(theirs))
+        values = ((batch.x - 0.4) ** 2).sum(1)
+        es.tell(theirs, values.tolist())
+        optimizer.tell(batch, values)
 
 
 def test_many_variables_are_searched_with_a_diagonal() -> None:

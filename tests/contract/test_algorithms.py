@@ -18,7 +18,11 @@ from blackbox.algorithms import (
     NSGA3,
     RVEA,
     BayesianOptimization,
+    ConsensusBased,
+    EvoX,
+    GradientEstimation,
     HypE,
+    Pymoo,
     RandomSearch,
     Sobol,
 )
@@ -27,6 +31,8 @@ from blackbox.testing import ALGORITHM_CHECKS
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
+    ConsensusBased(particles=6),
+    GradientEstimation(),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
@@ -44,6 +50,11 @@ CASES: list[Algorithm[Any]] = [
     DE(population_size=12),
     DE(population_size=9, strategy="current_to_best1", steady_state=True),
     NSGA3(population_size=12, divisions=20, steady_state=True),
+    Pymoo("NSGA2", {"pop_size": 12}),
+    Pymoo("DE", {"pop_size": 12}),
+    Pymoo("MOPSO_CD", {"pop_size": 12}),
+    EvoX("NSGA2", {"pop_size": 12}),
+    EvoX("PSO", {"pop_size": 12}),
 ]
 
 

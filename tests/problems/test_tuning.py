@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import builtins
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,18 @@ def test_regression_is_scored_by_its_error() -> None:
 def test_an_evaluation_runs_in_a_worker_process() -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert pool.submit(evaluate, FAST, SVM).result(60) == evaluate(FAST, SVM)
+
+
+def test_evaluations_in_threads_leave_the_process_as_it_was() -> None:
+    from threadpoolctl import threadpool_info
+
+    mlp = {**FAST.default_configs["mlp"], "epochs": 20}  # warns that it did not converge
+    alone = evaluate(FAST, mlp)
+    filters, pools = list(warnings.filters), [pool["num_threads"] for pool in threadpool_info()]
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(lambda _: evaluate(FAST, mlp), range(6))) == [alone] * 6
+    assert warnings.filters == filters
+    assert [pool["num_threads"] for pool in threadpool_info()] == pools
 
 
 def test_a_fit_that_fails_is_a_failed_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
