@@ -133,14 +133,16 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
     unit = (unit / unit.norm(dim=-1, keepdim=True)).mT.contiguous()
     columns = h.movedim(-1, 0).reshape(m, -1)
     on_cpu = h.device.type == "cpu"
-    limit = _BLOCK_CPU >> 4 if on_cpu else _BLOCK_ACCELERATOR
+    width = max(64, (_BLOCK_CPU >> 6 if on_cpu else _BLOCK_ACCELERATOR) // r)
     index = torch.arange(r, dtype=torch.float32 if r < 1 << 24 else torch.float64, device=h.device)
+    block = columns.new_empty((2, min(width, columns.shape[-1]), r))
     nearest = []
     # One objective at a time: unlike a matrix product, this rounds alike whatever the shapes.
-    for part in torch.split(columns, max(64, limit // r), dim=-1):
-        cosine = part[0].unsqueeze(-1) * unit[0]
+    for part in torch.split(columns, width, dim=-1):
+        cosine, term = block[:, : part.shape[-1]]
+        torch.mul(part[0].unsqueeze(-1), unit[0], out=cosine)
         for k in range(1, m):
-            cosine.add_(part[k].unsqueeze(-1) * unit[k])
+            cosine.add_(torch.mul(part[k].unsqueeze(-1), unit[k], out=term))
         # The first of the largest; amax and amin are several times faster than torch's argmax, NumPy's is faster yet.
         if on_cpu:
             nearest.append(torch.from_numpy(cosine.numpy().argmax(1)))
