@@ -14,6 +14,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import argparse
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -24,14 +27,14 @@ from blackbox.problems import DTLZ2, Rastrigin
 torch.set_num_threads(1)
 
 
-def seconds(action: object, *, wall: bool = False) -> float:
-    clock = time.perf_counter if wall else time.process_time
-    start = clock()
-    action()  # type: ignore[operator]
-    return clock() - start
+def seconds(action: Callable[[], None]) -> float:
+    """Return the CPU seconds of an action."""
+    start = time.process_time()
+    action()
+    return time.process_time() - start
 
 
-def measure(algorithm: bb.algorithm.Algorithm, problem: bb.Problem, seeds: int, generations: int) -> None:
+def measure(algorithm: Any, problem: bb.Problem, seeds: int, generations: int) -> None:
     found: dict[int, torch.Tensor] = {}
     result: list[bb.SweepResult] = []
 
@@ -50,12 +53,12 @@ def measure(algorithm: bb.algorithm.Algorithm, problem: bb.Problem, seeds: int, 
     alone, batch = [], []
     share = -(-seeds // 3)
     for start in range(0, seeds, share):  # a third of the single runs before each of three sweeps
-        alone += [seconds(lambda seed=seed: single(seed)) for seed in range(start, min(seeds, start + share))]
+        alone += [seconds(partial(single, seed)) for seed in range(start, min(seeds, start + share))]
         batch.append(seconds(together))
     exact = all(torch.equal(run.values, found[run.seed]) for run in result[0].runs)
     total, best = sum(alone), statistics.median(batch)
     per_generation = 1e3 * total / (seeds * generations)
-    name = f"{type(algorithm).__name__} N = {algorithm.population_size}"  # type: ignore[attr-defined]
+    name = f"{type(algorithm).__name__} N = {algorithm.population_size}"
     print(
         f"{name:<16} {seeds} seeds x {generations} generations: single {total:7.2f} s ({per_generation:.2f} ms a "
         f"generation), one program {best:6.2f} s, ratio {total / best:5.2f}; "

@@ -31,6 +31,8 @@ __all__ = ["Bar", "Setting", "Work", "count_cores"]
 
 _CHECKPOINT_EVERY = 20.0  # seconds
 _MOST_BYTES = 1 << 30  # of the points of one program
+_MOST_ROWS_CPU = 1 << 13  # of one program: beyond, it leaves the cache
+_MOST_MEMBERS_CPU = 1000  # of one run: with more, runs are as fast alone, and can use all cores
 _ROW_COPIES = 12  # tables of the size of the population that a generation makes
 
 
@@ -254,7 +256,11 @@ def _grouped(setting: Setting, missing: Sequence[Task]) -> tuple[list[list[Task]
     parts: list[list[Task]] = []
     for (name, shape), tasks in groups.items():
         row = setting.problems[name].space.dim + 4 * len(setting.problems[name].objectives)
-        most = max(1, int(_MOST_BYTES / (8 * _ROW_COPIES * shape.population_size * row)))
+        most = int(_MOST_BYTES / (8 * _ROW_COPIES * shape.population_size * row))
+        if setting.device.startswith("cpu"):
+            few = shape.population_size <= _MOST_MEMBERS_CPU
+            most = min(most, _MOST_ROWS_CPU // shape.population_size) if few else 1
+        most = max(1, most)
         parts += [tasks[start : start + most] for start in range(0, len(tasks), most)]
     single += [part[0] for part in parts if len(part) == 1]
     return [part for part in parts if len(part) > 1], single

@@ -1,8 +1,8 @@
 """Sweeps: algorithms on problems over many seeds, compared.
 
 All seeds of one algorithm on one problem run as one tensor program where the algorithm is a generational evolutionary
-one; every other run is a process of its own. A run gives exactly what `Optimizer(problem, algorithm, seed=seed)` gives
-alone.
+one (on a CPU, of at most 1,000 members: larger runs are as fast alone); every other run is a process of its own. A run
+gives exactly what `Optimizer(problem, algorithm, seed=seed)` gives alone.
 """
 
 from __future__ import annotations

@@ -552,6 +552,17 @@ def test_the_command_runs_a_file_and_goes_on(
     assert "hypervolume" in capsys.readouterr().out
 
 
+def test_the_example_is_a_sweep() -> None:
+    from blackbox.cli._sweep_file import read_sweep
+
+    settings = read_sweep(ROOT / "examples" / "sweep.toml")
+    assert settings.file == ROOT / "runs" / "sweep.db"
+    assert (settings.seeds, dict(settings.options)) == (11, {"evaluations": 2000})
+    result = bb.sweep(settings.algorithms, settings.problems, seeds=2, evaluations=100)
+    assert result.algorithms == ["NSGA2", "NSGA3 crossover_eta=5.0", "NSGA3 crossover_eta=30.0"]
+    assert len(result.cells()) == 6
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -580,3 +591,54 @@ def test_global_generators_are_untouched() -> None:
     after = torch.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index]  # noqa: NPY002
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
+
+
+def test_what_shares_a_program() -> None:
+    from blackbox._sweep_plan import make_tasks, parse_budget
+
+    by_rows = bb.Problem.from_function(lambda c: c["x"], {"x": bb.Real(0, 1)}, name="by rows")
+    algorithms: dict[str, Any] = {
+        "small": NSGA2(100),
+        "smaller": NSGA2(100, crossover_eta=3),
+        "other": NSGA2(100, mutation_probability=0.5),
+        "large": NSGA2(2000),
+        "steady": NSGA2(100, steady_state=True),
+        "random": RandomSearch(),
+    }
+    problems = {"zdt": ZDT1(), "rows": by_rows}
+    budget = parse_budget(None, 3)
+
+    def shapes(dtype: torch.dtype | None, seeds: range) -> tuple[list[list[str]], set[tuple[str, str]]]:
+        tasks = make_tasks(algorithms, problems, seeds, budget, torch.device("cpu"), dtype)
+        groups, single = _sweep_work._grouped(_sweep_work.Setting(algorithms, problems, budget, "cpu", dtype), tasks)
+        assert sorted(t.key for g in [*groups, single] for t in g) == sorted(t.key for t in tasks)
+        return [[task.algorithm for task in group] for group in groups], {(t.algorithm, t.problem) for t in single}
+
+    alone = {(name, "rows") for name in algorithms} | {(name, "zdt") for name in ("large", "steady", "random")}
+    assert shapes(None, range(3)) == ([["small"] * 3 + ["smaller"] * 3, ["other"] * 3], alone)
+    assert shapes(torch.float32, range(3))[0] == [["small"] * 3, ["smaller"] * 3, ["other"] * 3]
+    assert [len(group) for group in shapes(None, range(50))[0]] == [81, 19, 50]
+
+
+def test_progress_is_shown_on_a_terminal_only(capfd: pytest.CaptureFixture[str]) -> None:
+    import pty
+
+    bb.sweep(GA(4), Sphere(dim=2), seeds=2, generations=2)
+    assert capfd.readouterr().err == ""
+    code = (
+        "import blackbox as bb\nfrom blackbox.algorithms import GA\nfrom blackbox.problems import Sphere\n"
+        "bb.sweep(GA(4), Sphere(dim=2), seeds=2, generations=2)\n"
+    )
+    parent, child = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=child, env=environment)
+    os.close(child)
+    shown = b""
+    try:
+        while chunk := os.read(parent, 4096):
+            shown += chunk
+    except OSError:  # the other end was closed
+        pass
+    os.close(parent)
+    assert process.wait() == 0
+    assert b"2/2 runs" in shown
