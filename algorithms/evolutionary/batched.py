@@ -18,7 +18,7 @@ from blackbox.algorithms.evolutionary.draws import draw
 from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
 from blackbox.algorithms.evolutionary.moead import MOEAD
 from blackbox.algorithms.evolutionary.offspring import initial_points
-from blackbox.algorithms.evolutionary.population import Population, front_of, total_violation
+from blackbox.algorithms.evolutionary.population import Population, check_memory, front_of, total_violation
 from blackbox.algorithms.evolutionary.slots import usable_members
 from blackbox.errors import SettingError
 from blackbox.random import restore_generator
@@ -43,7 +43,7 @@ def same_program(algorithm: Evolution, dtype: torch.dtype = torch.float64) -> Ev
     """
     if dtype != torch.float64:
         return algorithm
-    defaults = {f.name: f.default for f in fields(Evolution)}
+    defaults: dict[str, Any] = {f.name: f.default for f in fields(Evolution)}
     return replace(algorithm, **{name: defaults[name] for name in BATCHED_SETTINGS})
 
 
@@ -61,7 +61,7 @@ class BatchedEvolution:
     Raises
     ------
     SettingError
-        If the algorithms cannot be one program.
+        If the algorithms cannot be one program, or the populations cannot fit in memory together.
     """
 
     def __init__(self, algorithms: Sequence[Evolution], spec: Spec, generators: Sequence[torch.Generator]) -> None:
@@ -72,6 +72,7 @@ class BatchedEvolution:
         if len(shared) != 1 or not all(map(can_batch, algorithms)):
             raise SettingError(f"algorithms: expected generational ones that differ in {BATCHED_SETTINGS} at most")
         self.runs, self.size = len(generators), self.algorithm.population_size
+        check_memory(spec, self.size, extra=self.algorithm.row_bytes(spec), runs=self.runs)
         self.tools = _tools(algorithms, spec)
         first = self.algorithm.init(spec, self.generators[0])
         self.x, self.values, self.violations = (
@@ -175,7 +176,7 @@ class BatchedEvolution:
         uniforms = draw(self.generators, count, dtype=self.spec.dtype)
         self.told += self.size
         kept = min(n, self.size)
-        rows, self.memory, parents = self.algorithm.survive(
+        rows, self.memory, parents, _ = self.algorithm.survive(
             self.tools.constants, values, total_violation(violations), kept, self.memory, uniforms, self.told
         )
         self._keep(x, values, violations, rows)
@@ -190,7 +191,7 @@ class BatchedEvolution:
             self.tools.constants,
             (self.values, total_violation(self.violations)),
             (values, total_violation(violations)),
-            torch.arange(n, device=self.spec.device),
+            None,
             self.memory,
             start=self.told < self.size,
         )

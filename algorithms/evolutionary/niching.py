@@ -132,7 +132,8 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
     unit = directions.to(h.dtype)
     unit = (unit / unit.norm(dim=-1, keepdim=True)).mT.contiguous()
     columns = h.movedim(-1, 0).reshape(m, -1)
-    limit = _BLOCK_CPU >> 3 if h.device.type == "cpu" else _BLOCK_ACCELERATOR
+    on_cpu = h.device.type == "cpu"
+    limit = _BLOCK_CPU >> 4 if on_cpu else _BLOCK_ACCELERATOR
     index = torch.arange(r, dtype=torch.float32 if r < 1 << 24 else torch.float64, device=h.device)
     nearest = []
     # One objective at a time: unlike a matrix product, this rounds alike whatever the shapes.
@@ -140,7 +141,10 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
         cosine = part[0].unsqueeze(-1) * unit[0]
         for k in range(1, m):
             cosine.add_(part[k].unsqueeze(-1) * unit[k])
-        # The first of the largest; amax and amin are several times faster than argmax.
+        # The first of the largest; amax and amin are several times faster than torch's argmax, NumPy's is faster yet.
+        if on_cpu:
+            nearest.append(torch.from_numpy(cosine.numpy().argmax(1)))
+            continue
         is_best = cosine == cosine.amax(-1, keepdim=True)
         nearest.append(torch.where(is_best, index, r).amin(-1))
     niche = torch.cat(nearest).to(torch.int64).clamp_(max=r - 1)
