@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from blackbox.result import Result as Result
     from blackbox.space import Space as Space
     from blackbox.study import Study as Study
+    from blackbox.sweeping import SweepResult as SweepResult
+    from blackbox.sweeping import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -59,9 +61,11 @@ _HOMES = {
     "Result": "result",
     "Space": "space",
     "Study": "study",
+    "SweepResult": "sweeping",
     "TellReport": "optimizer",
     "choose": "auto",
     "minimize": "auto",
+    "sweep": "sweeping",
 }
 
 _MODULES = ("algorithms", "errors", "metrics", "plot", "problems", "surrogates")

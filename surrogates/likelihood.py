@@ -15,6 +15,7 @@ from blackbox.surrogates.minimise import minimise_in_box
 __all__ = ["Evidence", "Mode", "Prior", "find_modes", "inverse_factor", "profile_mean"]
 
 _JITTERS = (0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+_FREEDOM = 4.0  # degrees of freedom of the gaps between lengthscales: some columns may matter little
 _HOPELESS = 1e10  # the value of hyper-parameters under which the covariance cannot be factorised
 
 
@@ -25,8 +26,12 @@ class Prior:
     Parameters
     ----------
     shift : float, default 0
-        Added to the location of the log lengthscales of smooth columns, sqrt(2) + log(d) / 2, whose spread is
-        sqrt(3).
+        Added to the location of the log lengthscales of smooth columns, sqrt(2) + log(d) / 2.
+    spread : float, default sqrt(3)
+        Of these log lengthscales; of their mean alone where `together` is given.
+    together : float, optional
+        Scale of the gaps between log lengthscales and their mean (Student t with 4 degrees of freedom): smooth columns
+        are expected to be alike, a few may differ much. Without it they are independent.
     noise : (float, float), default (-4, 1)
         Location and spread of the log noise, where it is learned.
     scale : (float, float), default (0, 1)
@@ -40,6 +45,8 @@ class Prior:
     """
 
     shift: float = 0.0
+    spread: float = math.sqrt(3.0)
+    together: float | None = None
     noise: tuple[float, float] = (-4.0, 1.0)
     scale: tuple[float, float] = (0.0, 1.0)
     mean: float = 1.0
@@ -48,7 +55,7 @@ class Prior:
         """Return location, spread, lower and upper bounds, each with one entry a hyper-parameter."""
         d, c = layout.dim, len(layout.switched)
         location = np.full(d + c + 1 + learn_noise, math.sqrt(2.0) + 0.5 * math.log(d) + self.shift)
-        spread = np.full(len(location), math.sqrt(3.0))
+        spread = np.full(len(location), self.spread)
         low, high = np.full(len(location), math.log(0.025)), np.full(len(location), math.log(1e3))
         category = np.flatnonzero(layout.categorical)
         location[category], spread[category] = 0.5 * math.log(d), 1.0
@@ -120,6 +127,7 @@ class Evidence:
         self.kernel, self.y, self.layout, self.prior = TrainingKernel(x, layout), y, layout, prior
         self.noise = noise
         self.variance: Array | float = 0.0 if variance is None else variance
+        self.smooth = np.flatnonzero(~np.array(layout.categorical, bool))
         self.location, self.spread, self.low, self.high = prior.table(layout, noise is None)
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
@@ -143,8 +151,24 @@ class Evidence:
         gradient[: len(parts)] = parts
         if self.noise is None:
             gradient[-1] = 0.5 * h.noise * float(np.trace(inverse))
+        penalty, slope = self._prior(theta)
+        return value + penalty, gradient + slope
+
+    def _prior(self, theta: Array) -> tuple[float, Array]:
+        """Return the negative log prior density, and its gradient."""
         z = (theta - self.location) / self.spread
-        return value + 0.5 * float(z @ z), gradient + z / self.spread
+        slope = z / self.spread
+        value = 0.5 * float(z @ z)
+        if self.prior.together is not None and len(self.smooth):
+            own = theta[self.smooth] - self.location[self.smooth]
+            common = float(own.mean())
+            gaps = (own - common) / self.prior.together
+            bulk = 1.0 + gaps * gaps / _FREEDOM
+            pull = (1.0 + 1.0 / _FREEDOM) * gaps / bulk / self.prior.together
+            value -= 0.5 * float(z[self.smooth] @ z[self.smooth])
+            value += 0.5 * (_FREEDOM + 1.0) * float(np.log(bulk).sum()) + 0.5 * (common / self.prior.spread) ** 2
+            slope[self.smooth] = pull - pull.mean() + common / self.prior.spread**2 / len(own)
+        return value, slope
 
     def batch(self, thetas: Array) -> tuple[Array, Array]:
         """Return values, shape (b,), and gradients, shape (b, p)."""

@@ -31,6 +31,11 @@ LAYERS = [
     ["blackbox._run"],
     ["blackbox.study"],
     ["blackbox.auto"],
+    ["blackbox._sweep_plan", "blackbox._sweep_metrics"],
+    ["blackbox._sweep_runs", "blackbox._sweep_result"],
+    ["blackbox._sweep_file"],
+    ["blackbox._sweep_work"],
+    ["blackbox.sweeping"],
     ["blackbox.plot", "blackbox.plugins", "blackbox.cli", "blackbox.__main__"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
-from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
-from blackbox.algorithms.bayesian.search import Effort, enumerate_cells, first_new, maximise
+from blackbox.algorithms.bayesian.proposal import ENUMERATE, Pace, propose
+from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import look
 from blackbox.errors import SettingError
@@ -25,11 +25,9 @@ __all__ = ["BayesianOptimization"]
 
 _MANY = 2**31
 _SOBOL_DIM = 21201
-_PATIENCE = 2  # candidates of small promise after which every second one has to promise more
-_SMALL_GAIN = math.log(1e-4)  # expected improvement, in standard deviations of the outcomes
-_SHORTER = 0.5
-_MARGIN = 0.05  # what a bold candidate has to improve, in standard deviations of the outcomes
-_ENUMERATE = 1e4  # spaces with fewer points are enumerated
+_LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)  # for all but the first of a batch
+# Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
+_PRIOR = Prior(shift=-1.4, together=0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ class BayesianOptimization:
         if not bool((~state.failed).any()) and not len(state):
             n_design = request.n
         design, state = self._design(spec, state, domain, n_design)
-        if domain.n_cells <= _ENUMERATE and n_design:
+        if domain.n_cells <= ENUMERATE and n_design:
             design = _without_repeats(design, domain, np.concatenate([state.x.numpy(), pending]), random)
         rows = [design]
         if request.n > n_design:
@@ -164,7 +162,7 @@ class BayesianOptimization:
     ) -> tuple[Array, BayesianState]:
         """Return points that models of the data propose, one after the other, each aware of those before."""
         noise = None if self.noise == "auto" else float(self.noise)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=self.warp, prior=Prior())
+        view = look(state, domain, Fitting(), random, noise=noise, warp=self.warp, prior=_PRIOR)
         waiting = domain.model(pending)
         acquisition = view.acquisition.condition(waiting)
         if not domain.free.all():
@@ -173,19 +171,17 @@ class BayesianOptimization:
         taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
         anchors = domain.fill(state.x.numpy()[view.order[:5]], random)
         chosen: list[Array] = []
-        turn = state.turn
+        pace = Pace(state.promise, state.turn)
         for _ in range(n):
-            bold = turn >= _PATIENCE and (turn - _PATIENCE) % 2 == 0
-            score = acquisition.bolder(_SHORTER, _MARGIN) if bold else acquisition
-            point = _propose(score, domain, anchors, taken, random)
+            effort = _LATER if chosen else Effort()
+            point, pace = propose(acquisition, domain, anchors, taken, pace, random, effort)
             chosen.append(domain.canonical(point[None]))
-            added = domain.model(chosen[-1])
-            small = float(acquisition.log_gain(added)[0]) < _SMALL_GAIN
-            turn = turn + 1 if small or bold else 0
             if len(chosen) < n:
+                added = domain.model(chosen[-1])
                 taken = np.concatenate([taken, added])
                 acquisition = acquisition.condition(added)
-        return np.concatenate(chosen), replace(view.state, modelled=state.modelled + n, turn=turn)
+        state = replace(view.state, modelled=state.modelled + n, promise=pace.promise, turn=pace.turn)
+        return np.concatenate(chosen), state
 
 
 def _without_repeats(design: Array, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
@@ -203,15 +199,3 @@ def _without_repeats(design: Array, domain: Domain, taken: Array, random: np.ran
                 key = (np.nan_to_num(result[i], nan=-1.0) + 0.0).tobytes()
         known.add(key)
     return result
-
-
-def _propose(
-    acquisition: Acquisition, domain: Domain, anchors: Array, taken: Array, random: np.random.Generator
-) -> Array:
-    """Return the full codes of the most promising point that is none of `taken`, where there is one."""
-    if domain.n_cells <= _ENUMERATE:
-        found = enumerate_cells(acquisition, domain)
-    else:
-        found = maximise(acquisition, domain, anchors, random, Effort())
-    point = first_new(acquisition, found, domain, taken, random)
-    return found.codes[0] if point is None else point

@@ -12,7 +12,7 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.surrogates.kernels import Array, Index
 from blackbox.surrogates.minimise import minimise_in_box
 
-__all__ = ["Effort", "Found", "Scored", "enumerate_cells", "first_new", "maximise"]
+__all__ = ["Effort", "Found", "Scored", "enumerate_cells", "first_new", "maximise", "maximise_near"]
 
 _SAME = 1e-6  # scaled distance below which two points are one
 
@@ -105,6 +105,52 @@ def maximise(
     return Found(codes[order], reached[order])
 
 
+def maximise_near(
+    score: Scored, domain: Domain, centre: Array, radius: float, random: np.random.Generator, effort: Effort
+) -> Found | None:
+    """Return refined points, best first, that differ from one point by at most `radius` in active real columns.
+
+    Parameters
+    ----------
+    centre : array, shape (d,)
+        Full codes.
+    radius : float
+        In the unit cube.
+
+    Returns
+    -------
+    Found or None
+        None where no real column is active and free.
+    """
+    columns = domain.smooth[domain.active(centre[None])[0, domain.smooth]]
+    if not len(columns):
+        return None
+    middle = domain.to_unit(centre[None])[0]
+    low, high = np.maximum(middle - radius, 0.0)[columns], np.minimum(middle + radius, 1.0)[columns]
+    u = np.repeat(middle[None], effort.local, axis=0)
+    scale = 10.0 ** random.uniform(-3.0, 0.0, (effort.local, 1))
+    steps = scale * random.uniform(-radius, radius, (effort.local, len(columns)))
+    u[:, columns] = np.clip(middle[columns] + steps, low, high)
+    codes = _replace(domain, centre, columns, u)
+    values = _clean(score(domain.model(codes)))
+    chosen = _top(values, effort.starts)
+    base = domain.model(codes[chosen])
+    ends, lows = _climb_columns(score, base, columns, effort.evaluations, low, high)
+    u = np.repeat(middle[None], len(chosen), axis=0)
+    u[:, columns] = ends
+    codes = np.concatenate([_replace(domain, centre, columns, u), codes[chosen]])
+    values = np.concatenate([_clean(-lows), values[chosen]])
+    order = np.argsort(-values, kind="stable")
+    return Found(codes[order], values[order])
+
+
+def _replace(domain: Domain, centre: Array, columns: Index, u: Array) -> Array:
+    """Return copies of full codes with some columns taken from points of the unit cube."""
+    codes = np.repeat(centre[None], len(u), axis=0)
+    codes[:, columns] = domain.from_unit(u)[:, columns]
+    return codes
+
+
 def _refine(
     score: Scored, domain: Domain, codes: Array, values: Array, random: np.random.Generator, effort: Effort
 ) -> tuple[Array, Array]:
@@ -155,7 +201,7 @@ def _climb(score: Scored, domain: Domain, codes: Array, values: Array, evaluatio
             continue
         rows = np.flatnonzero((patterns == pattern).all(1))
         base = domain.model(codes[rows])
-        ends, lows = _climb_columns(score, base, columns, evaluations)
+        ends, lows = _climb_columns(score, base, columns, evaluations, np.zeros(len(columns)), np.ones(len(columns)))
         better = -lows > values[rows]
         u = domain.to_unit(codes[rows])
         u[:, columns] = ends
@@ -166,7 +212,9 @@ def _climb(score: Scored, domain: Domain, codes: Array, values: Array, evaluatio
     return result, reached
 
 
-def _climb_columns(score: Scored, base: Array, columns: Index, evaluations: int) -> tuple[Array, Array]:
+def _climb_columns(
+    score: Scored, base: Array, columns: Index, evaluations: int, low: Array, high: Array
+) -> tuple[Array, Array]:
     """Return the unit coordinates reached in some columns of model points, and the negated scores there."""
 
     def negative(points: Array, rows: Index) -> tuple[Array, Array]:
@@ -175,12 +223,11 @@ def _climb_columns(score: Scored, base: Array, columns: Index, evaluations: int)
         value, slope = score.with_slopes(full)
         return -value, -slope[:, columns]
 
-    width = len(columns)
     return minimise_in_box(
         negative,
         base[:, columns],
-        np.zeros(width),
-        np.ones(width),
+        low,
+        high,
         evaluations=evaluations,
         first_step=0.05,
         gradient_tolerance=1e-5,

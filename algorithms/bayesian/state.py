@@ -64,8 +64,8 @@ class BayesianState:
         Points of the start design handed out.
     modelled : int
         Points handed out that came from a model.
-    turn : int
-        Candidates in a row that promised little; every second one has to promise more then.
+    promise, turn : float, int
+        Where the search stands between global and local steps (`Pace`).
     fallbacks : int
         How often the arithmetic of the models failed and evenly spread points were handed out.
     """
@@ -81,6 +81,7 @@ class BayesianState:
     design_seed: int
     started: int = 0
     modelled: int = 0
+    promise: float = 0.0
     turn: int = 0
     fallbacks: int = 0
 

@@ -13,7 +13,7 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting, merge_repeats, model_outcome, nearest_rows
 from blackbox.algorithms.bayesian.state import BayesianState, Fitted
 from blackbox.surrogates.classification import classify
-from blackbox.surrogates.gaussian_process import GaussianProcess, Standard
+from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array, Index, Mask
 from blackbox.surrogates.likelihood import Prior
 from blackbox.surrogates.outcomes import Warp, signed_log
@@ -77,7 +77,8 @@ def look(
         )
         state = replace(state, objectives=[fitted])
         deterministic = variance is None and not fitted.noisy and not data.conflict
-        best = _incumbent(modes, log_weights, warping(values[feasible]), points[feasible], deterministic)
+        rank, best = _ranked(modes, log_weights, warping(values), points, feasible, deterministic)
+        order = _order(rank, state.violations.numpy(), usable, feasible)
     acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success, _caution(usable))
     return View(acquisition, state, order, deterministic)
 
@@ -89,15 +90,19 @@ def _order(values: Array, violations: Array, usable: Mask, feasible: Mask) -> In
     return rows[np.lexsort((np.where(feasible[rows], values[rows], 0.0), excess))]
 
 
-def _incumbent(
-    modes: list[GaussianProcess], log_weights: Array, values: Array, points: Array, deterministic: bool
-) -> float:
-    """Return the standardised value to improve on: the best observed, or the best predicted mean under noise."""
-    standard: Standard = modes[0].standard
+def _ranked(
+    modes: list[GaussianProcess], log_weights: Array, values: Array, points: Array, feasible: Mask, deterministic: bool
+) -> tuple[Array, float]:
+    """Return what points are ranked by, shape (n,), and the best of the feasible ones, standardised.
+
+    The observed values, or under noise the predicted means.
+    """
     if deterministic:
-        return float(standard(values).min())
-    means = np.stack([mode.predict(points)[0] for mode in modes])
-    return float(np.einsum("m,mq->q", np.exp(log_weights), means).min())
+        rank = modes[0].standard(values)
+    else:
+        means = np.stack([mode.predict(points)[0] for mode in modes])
+        rank = np.einsum("m,mq->q", np.exp(log_weights), means)
+    return rank, float(rank[feasible].min())
 
 
 def _variance(state: BayesianState, usable: Mask) -> Array | None:

@@ -1,8 +1,8 @@
 """One small run on the CPU, with NumPy: the same numbers, bit for bit, as the tensor kernels, at a third of the time.
 
 A generation of a hundred members is some two hundred operations on a few hundred numbers each, and a tensor operation
-costs several times what a NumPy one does. Logarithms, exponentials and the linear solve stay torch's, on the same
-memory, so that a run gives the same points alone and in a batch of runs, which the tensor kernels serve.
+costs several times what a NumPy one does. Logarithms, exponentials, roots and the linear solve stay torch's, on the
+same memory, so that a run gives the same points alone and in a batch of runs, which the tensor kernels serve.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ["Bounds", "is_compact", "offspring", "survivors_nsga3"]
 Array = NDArray[np.float64]
 
 _MOST = 1 << 17  # numbers in the largest table
+_LARGEST = 1 << 22  # numbers in a table of rows and directions
 _TINY = float(np.finfo(np.float64).tiny)
 _BELOW_ONE = 1 - float(np.finfo(np.float64).eps)
 _OFF_AXIS = 1e6
@@ -52,6 +53,11 @@ def _log(values: Array) -> Array:
 
 def _exp(values: Array) -> Array:
     torch.from_numpy(values).exp_()
+    return values
+
+
+def _sqrt(values: Array) -> Array:
+    torch.from_numpy(values).sqrt_()  # not NumPy's: torch's may differ from it in the last bit
     return values
 
 
@@ -207,12 +213,14 @@ def _nadir(extremes: Array, ideal: Array, worst_front: Array, worst_all: Array) 
         if enough and residual < 1e-6:
             nadir = [min(z + a, e) for z, a, e in zip(low, intercepts, everything, strict=True)]
     kept = [v if v - z > 1e-6 * (e - z) else e for v, z, e in zip(nadir, low, everything, strict=True)]
-    return np.array([v if v > z else z + 1 for v, z in zip(kept, low, strict=True)])
+    return np.array([v if v > z else z + max(1.0, abs(z)) for v, z in zip(kept, low, strict=True)])
 
 
 def _associate(h: Array, directions: Tensor, unit: Array, divisions: int | None) -> tuple[NDArray[np.int64], Array]:
     m, r = unit.shape
-    if r > _FEW_DIRECTIONS:
+    if r > _FEW_DIRECTIONS and divisions is not None and m in (2, 3):
+        return _associate_lattice(h, divisions)
+    if r > _FEW_DIRECTIONS or h.size * r > _LARGEST:
         niche, away = associate(torch.from_numpy(h).T, directions, divisions=divisions)
         return niche.numpy(), away.numpy()
     cosine = h[0][:, None] * unit[0]
@@ -228,7 +236,54 @@ def _associate(h: Array, directions: Tensor, unit: Array, divisions: int | None)
     squared = gap[0]
     for k in range(1, m):
         squared += gap[k]
-    return nearest, np.sqrt(squared)
+    return nearest, _sqrt(squared)
+
+
+def _associate_lattice(h: Array, divisions: int) -> tuple[NDArray[np.int64], Array]:
+    """Return what `niching.associate_lattice` gives for two or three objectives, one neighbour at a time."""
+    m = len(h)
+    total = _sum(h)
+    is_zero = total == 0
+    exact = h * (divisions / np.where(is_zero, 1.0, total))
+    counts = np.floor(exact)
+    missing = divisions - _sum(counts)
+    rest = exact - counts
+    for k in range(m):
+        place = sum((rest[j] >= rest[k]) if j < k else (rest[j] > rest[k]) for j in range(m) if j != k)
+        counts[k] += place < missing
+    counts[:, is_zero] = 0.0
+    counts[-1, is_zero] = divisions
+    product, squared = _sum(h * counts), _sum(counts * counts)
+    best = product * product / squared
+    move = np.zeros(h.shape[1], dtype=np.int8)
+    for a in range(m):
+        for b in range(m):
+            if a != b:
+                moved = (h[a] - h[b]) + product
+                moved *= moved
+                moved /= 2 * ((counts[a] - counts[b]) + 1) + squared
+                better = (moved > best) & (counts[b] >= 1)
+                best = np.where(better, moved, best)
+                move[better] = a * m + b
+    for a in range(m):
+        for b in range(m):
+            if a != b:
+                taken = move == a * m + b
+                counts[a] += taken
+                counts[b] -= taken
+    along = _sum(h * counts) / _sum(counts * counts)
+    away = h - along * counts
+    first = counts[0].astype(np.int64)
+    if m == 3:
+        first = (first * (2 * divisions + 3 - first)) // 2 + counts[1].astype(np.int64)
+    return first, _sqrt(_sum(away * away))
+
+
+def _sum(columns: Array) -> Array:
+    total: Array = columns[0] + columns[1]
+    for column in columns[2:]:
+        total += column
+    return total
 
 
 def _by_niche(

@@ -146,6 +146,27 @@ class DE:
         kept = (trial == target) & ~old.isnan() & ~moved.isnan()
         return torch.where(kept, old, moved)
 
+    def replacement(self, values: Tensor, total: Tensor | None, places: Tensor | None, n: int) -> Tensor:
+        """Return which row holds each place afterwards, shape (..., n).
+
+        Parameters
+        ----------
+        values : Tensor, shape (..., n + q, 1)
+            Members, then rows that were told.
+        places : Tensor, shape (q,), int64, or None
+            -1 for rows without a place (a single run only); None where row i has place i.
+        """
+        order = _order(values, total)
+        index = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+        standing = torch.empty_like(order).scatter_(-1, order, index)
+        if places is None:
+            best = torch.minimum(standing[..., :n], standing[..., n:])
+        else:
+            # A row takes its place if it stands before the member and before other rows for that place.
+            given = _give_places(places, standing, n)
+            best = standing[:n].scatter_reduce(0, given, standing[n:], "amin")
+        return order.gather(-1, best)
+
     # -- the kernel protocol -----------------------------------------------------------------------------------
 
     def ask(
@@ -175,13 +196,8 @@ class DE:
         n = len(state)
         values = torch.cat([state.values, seen.values])
         violations = torch.cat([state.violations, seen.violations])
-        order = _order(values, total_violation(violations))
-        standing = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
         places = place_of(state, seen, generational=not self.steady_state)
-        places = _give_places(places, standing, n)
-        # A row takes its place if it stands before the member and before other rows for that place.
-        best = standing[:n].scatter_reduce(0, places, standing[n:], "amin")
-        rows = order[best]
+        rows = self.replacement(values, total_violation(violations), places, n)
         values = values[rows]
         return Population(
             torch.cat([state.x, seen.x])[rows],

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Aggregation", "aggregate", "neighbourhood_update", "neighbours"]
+__all__ = ["Aggregation", "aggregate", "neighbourhood_update", "neighbours", "scaled_weights"]
 
 Aggregation = Literal["weighted_sum", "tchebycheff", "pbi"]
 
 _BLOCK_CPU = 1 << 22
 _BLOCK_ACCELERATOR = 1 << 26
+_CACHED = 1 << 15
 _TREE_FROM = 4096
 
 
@@ -86,31 +88,71 @@ def aggregate(
     ----------
     Q. Zhang, H. Li, MOEA/D, 2007, equations 1, 2 and section II-C.
     """
-    columns = [(f[..., k] - ideal[..., k]) / (1 if span is None else span[..., k]) for k in range(f.shape[-1])]
-    return _aggregate(columns, [weights[..., k] for k in range(f.shape[-1])], kind, theta)
+    m = f.shape[-1]
+    columns = [(f[..., k] - ideal[..., k]) / (1 if span is None else span[..., k]) for k in range(m)]
+    return _aggregate(columns, _scaled([weights[..., k] for k in range(m)], kind), kind, theta)
 
 
-def _aggregate(g: list[Tensor], w: list[Tensor], kind: Aggregation, theta: float) -> Tensor:
-    """Fold the objectives one at a time, so that no table of values for each objective is made."""
+def scaled_weights(weights: Tensor, kind: Aggregation) -> Tensor:
+    """Return weights (r, m) column by column, (m, r), as the aggregation uses them.
+
+    Of unit length for "pbi", at least 1e-6 for "tchebycheff".
+    """
+    return torch.stack(_scaled(list(weights.mT), kind))
+
+
+def _scaled(w: list[Tensor], kind: Aggregation) -> list[Tensor]:
     if kind == "tchebycheff":
-        value = w[0].clamp(min=1e-6) * g[0].abs()
+        return [weight.clamp(min=1e-6) for weight in w]
+    if kind == "weighted_sum":
+        return w
+    length = w[0] * w[0]
+    for weight in w[1:]:
+        length = length + weight * weight
+    length = length.sqrt()
+    return [weight / length for weight in w]
+
+
+def _aggregate(g: list[Tensor], w: Sequence[Tensor], kind: Aggregation, theta: float) -> Tensor:
+    """Fold the objectives one at a time, with scaled weights, so that no table for each objective is made."""
+    if kind == "tchebycheff":
+        value = w[0] * g[0].abs()
         for weight, gap in zip(w[1:], g[1:], strict=True):
-            value = torch.maximum(value, weight.clamp(min=1e-6) * gap.abs())
-        return value.nan_to_num(nan=torch.inf, posinf=torch.inf)
+            value = torch.maximum(value, weight * gap.abs())
+        return value.nan_to_num_(nan=torch.inf, posinf=torch.inf)
     along = w[0] * g[0]
     for weight, gap in zip(w[1:], g[1:], strict=True):
-        along = along + weight * gap
+        along.add_(weight * gap)
     if kind == "pbi":
-        length = w[0] * w[0]
-        for weight in w[1:]:
-            length = length + weight * weight
-        length = length.sqrt()
-        along = along / length
-        away = (g[0] - along * (w[0] / length)).square()
+        away = (g[0] - along * w[0]).square_()
         for weight, gap in zip(w[1:], g[1:], strict=True):
-            away = away + (gap - along * (weight / length)).square()
-        along = along + theta * away.sqrt()
-    return along.nan_to_num(nan=torch.inf, posinf=torch.inf)
+            part = along * weight
+            away.add_(torch.sub(gap, part, out=part).square_())
+        along.add_(away.sqrt_().mul_(theta))
+    return along.nan_to_num_(nan=torch.inf, posinf=torch.inf)
+
+
+def _offers(
+    g: list[Tensor],
+    columns: Tensor,
+    targets: Tensor,
+    target_weights: Tensor | None,
+    kind: Aggregation,
+    theta: float,
+) -> Tensor:
+    """Return the value of every offspring for each of its targets, (..., q, t), in blocks that fit a cache."""
+    q, t = targets.shape[-2:]
+    runs = targets[..., 0, 0].numel() if targets.numel() else 1
+    rows = q if targets.device.type != "cpu" else max(64, _CACHED // max(1, t * runs))
+    parts = []
+    for start in range(0, q, rows):
+        piece = slice(start, start + rows)
+        if target_weights is None:
+            w = [column[targets[..., piece, :]] for column in columns]
+        else:
+            w = [column[piece] for column in target_weights]
+        parts.append(_aggregate([gap[..., piece].unsqueeze(-1) for gap in g], w, kind, theta))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
 
 def neighbourhood_update(
@@ -126,6 +168,7 @@ def neighbourhood_update(
     max_replace: int | None = None,
     violation: Tensor | None = None,
     offspring_violation: Tensor | None = None,
+    target_weights: Tensor | None = None,
 ) -> Tensor:
     """Return which offspring each subproblem takes, all offspring and subproblems at once.
 
@@ -147,6 +190,8 @@ def neighbourhood_update(
         Offer each offspring only to those of its targets where it improves most.
     violation, offspring_violation : Tensor, shapes (..., r) and (..., q), optional
         Total violations; less violation wins before the value counts, and all feasible (<= 0) are alike.
+    target_weights : Tensor, shape (m, q, t), optional
+        `scaled_weights` of the targets, where they are at hand and alike in all runs.
 
     Returns
     -------
@@ -159,14 +204,13 @@ def neighbourhood_update(
     result does not depend on the order of the offspring, but for ties.
     """
     lead, (q, _), r = offspring.shape[:-2], offspring.shape[-2:], weights.shape[0]
-    m = weights.shape[-1]
     targets = targets.expand(*lead, *targets.shape[-2:])
     scale = 1.0 if span is None else span.unsqueeze(-2)
     centre = ideal.unsqueeze(-2)
     new = ((offspring - centre) / scale).unbind(-1)
     old = ((f - centre) / scale).unbind(-1)
-    columns = weights.to(f.dtype).mT.contiguous()
-    offered = _aggregate([gap.unsqueeze(-1) for gap in new], [columns[k][targets] for k in range(m)], kind, theta)
+    columns = scaled_weights(weights.to(f.dtype), kind)
+    offered = _offers(list(new), columns, targets, target_weights, kind, theta)
     incumbent = _aggregate(list(old), list(columns), kind, theta)
     flat, offered = targets.flatten(-2), offered.flatten(-2)
     if violation is not None and offspring_violation is not None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from blackbox.algorithm import Candidates, Request, Seen, Spec
-from blackbox.algorithms.evolutionary.decomposition import Aggregation, neighbourhood_update, neighbours
+from blackbox.algorithms.evolutionary.decomposition import Aggregation, neighbourhood_update, neighbours, scaled_weights
 from blackbox.algorithms.evolutionary.draws import draw, split_draws
 from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
 from blackbox.algorithms.evolutionary.niching import associate
@@ -28,6 +28,7 @@ _KINDS = ("tchebycheff", "pbi", "weighted_sum")
 class _Constants(NamedTuple):
     weights: Tensor
     neighbours: Tensor
+    neighbour_weights: Tensor
 
 
 def weight_vectors(spec: Spec, n: int) -> Tensor:
@@ -126,12 +127,14 @@ class MOEAD(Evolution):
 
     def row_bytes(self, spec: Spec) -> float:
         """Return the memory for the neighbourhoods of one member, in bytes."""
-        return 60.0 * self.neighbours
+        return (60.0 + 8 * spec.n_objectives) * self.neighbours
 
     def constants(self, spec: Spec) -> _Constants:
         """Return the weights and their neighbourhoods."""
         weights = weight_vectors(spec, self.population_size)
-        return _Constants(weights, neighbours(weights, min(self.neighbours, len(weights))))
+        table = neighbours(weights, min(self.neighbours, len(weights)))
+        scaled = scaled_weights(weights, self.aggregation)
+        return _Constants(weights, table, torch.stack([column[table] for column in scaled]))
 
     def first_memory(self, spec: Spec) -> dict[str, Tensor]:
         """Return an ideal point that has seen nothing."""
@@ -146,14 +149,14 @@ class MOEAD(Evolution):
 
     def place_draws(self, tools: Tools, count: int) -> int:
         """Return how many uniform numbers `place_offspring` takes."""
-        return 5 * count + tools.reproduction.draws(count, single=True)
+        return 3 * count + tools.reproduction.draws(count, single=True)
 
     def place_offspring(
         self, tools: Tools, x: Tensor, usable: Tensor | None, places: Tensor, uniforms: Tensor
     ) -> Tensor:
         """Return a child for each place, shape (..., q, d); `usable` (..., n) is None where all members are."""
         n, q = x.shape[-2], len(places)
-        local, pick, spare, rest = split_draws(uniforms, (q, 1), (q, 2), (q, 2), (uniforms.shape[-1] - 5 * q,))
+        local, pick, rest = split_draws(uniforms, (q, 1), (q, 2), (uniforms.shape[-1] - 3 * q,))
         table: Tensor = tools.constants.neighbours[places]
         is_local = local < self.mating
         size = torch.where(is_local, table.shape[-1], n)
@@ -163,7 +166,7 @@ class MOEAD(Evolution):
         near = table.expand(*rows.shape[:-1], -1).gather(-1, rows.clamp(max=table.shape[-1] - 1))
         rows = torch.where(is_local, near, rows)
         if usable is not None:
-            rows = filled(rows, usable, spare)
+            rows = filled(rows, usable, (pick * 1024) % 1)  # lower digits, as good as new
         both = rows.mT.flatten(-2)
         pool = x.gather(-2, both.unsqueeze(-1).expand(*both.shape, x.shape[-1]))
         return tools.reproduction.children(pool[..., :q, :], pool[..., q:, :], rest, single=True)
@@ -173,7 +176,7 @@ class MOEAD(Evolution):
         constants: _Constants,
         members: tuple[Tensor, Tensor | None],
         told: tuple[Tensor, Tensor | None],
-        places: Tensor,
+        places: Tensor | None,
         memory: Mapping[str, Tensor],
         *,
         start: bool,
@@ -184,8 +187,8 @@ class MOEAD(Evolution):
         ----------
         members, told : (Tensor of shape (..., n, m), Tensor of shape (..., n) or None)
             Values and total violations.
-        places : Tensor, shape (q,), int64
-            -1 for rows without a place.
+        places : Tensor, shape (q,), int64, or None
+            -1 for rows without a place; None where row i has place i.
         start : bool
             Offer each row to its own place only.
         """
@@ -200,11 +203,16 @@ class MOEAD(Evolution):
             shown = values if not start else new
             span = shown.nan_to_num(nan=-torch.inf).amax(-2) - low
             span = torch.where((span > 0) & (span < torch.inf), span, 1.0)
-        targets = constants.neighbours[places.clamp(min=0)]
-        if bool((places < 0).any()):
-            gap = (new - low.unsqueeze(-2)) / (1.0 if span is None else span.unsqueeze(-2))
-            nearest, _ = associate(gap.nan_to_num(nan=1.0).clamp(0, 1e15), constants.weights)
-            targets = torch.where((places < 0).unsqueeze(-1), constants.neighbours[nearest], targets)
+        table, target_weights = constants.neighbours, None
+        if places is None:
+            targets = table
+            target_weights = None if start else constants.neighbour_weights
+        else:
+            targets = table[places.clamp(min=0)]
+            if bool((places < 0).any()):
+                gap = (new - low.unsqueeze(-2)) / (1.0 if span is None else span.unsqueeze(-2))
+                nearest, _ = associate(gap.nan_to_num(nan=1.0).clamp(0, 1e15), constants.weights)
+                targets = torch.where((places < 0).unsqueeze(-1), table[nearest], targets)
         source = neighbourhood_update(
             values,
             new,
@@ -217,6 +225,7 @@ class MOEAD(Evolution):
             max_replace=self.max_replace,
             violation=total,
             offspring_violation=new_total,
+            target_weights=target_weights,
         )
         return source, {"ideal": ideal}
 

@@ -101,7 +101,8 @@ def hyperplane_nadir(extremes: Tensor, ideal: Tensor, worst_front: Tensor, worst
     plane = torch.minimum(ideal + intercepts.to(ideal.dtype), worst_all)
     nadir = torch.where(good.unsqueeze(-1), plane, worst_front)
     nadir = torch.where(nadir - ideal > scale, nadir, worst_all)
-    return torch.where(nadir > ideal, nadir, ideal + 1)
+    # A constant objective: any width does, as long as it is felt beside values of that size.
+    return torch.where(nadir > ideal, nadir, ideal + ideal.abs().clamp(min=1.0))
 
 
 def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) -> tuple[Tensor, Tensor]:
@@ -131,7 +132,8 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
     unit = directions.to(h.dtype)
     unit = (unit / unit.norm(dim=-1, keepdim=True)).mT.contiguous()
     columns = h.movedim(-1, 0).reshape(m, -1)
-    limit = _BLOCK_CPU >> 3 if h.device.type == "cpu" else _BLOCK_ACCELERATOR
+    on_cpu = h.device.type == "cpu"
+    limit = _BLOCK_CPU >> 4 if on_cpu else _BLOCK_ACCELERATOR
     index = torch.arange(r, dtype=torch.float32 if r < 1 << 24 else torch.float64, device=h.device)
     nearest = []
     # One objective at a time: unlike a matrix product, this rounds alike whatever the shapes.
@@ -139,7 +141,10 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
         cosine = part[0].unsqueeze(-1) * unit[0]
         for k in range(1, m):
             cosine.add_(part[k].unsqueeze(-1) * unit[k])
-        # The first of the largest; amax and amin are several times faster than argmax.
+        # The first of the largest; amax and amin are several times faster than torch's argmax, NumPy's is faster yet.
+        if on_cpu:
+            nearest.append(torch.from_numpy(cosine.numpy().argmax(1)))
+            continue
         is_best = cosine == cosine.amax(-1, keepdim=True)
         nearest.append(torch.where(is_best, index, r).amin(-1))
     niche = torch.cat(nearest).to(torch.int64).clamp_(max=r - 1)
@@ -150,10 +155,11 @@ def associate(h: Tensor, directions: Tensor, *, divisions: int | None = None) ->
     return niche.reshape(h.shape[:-1]), distance.reshape(h.shape[:-1])
 
 
-def _folded(columns: Tensor) -> Tensor:
-    """Return the sum over the first dimension, added up in order."""
-    total = columns[0].clone()
-    for column in columns[1:]:
+def _folded(columns: Tensor, dim: int = 0) -> Tensor:
+    """Return the sum over a dimension, added up in order: unlike `sum`, it rounds alike whatever the shapes."""
+    first, *others = columns.unbind(dim)
+    total = first.clone()
+    for column in others:
         total += column
     return total
 
@@ -190,7 +196,7 @@ def associate_lattice(h: Tensor, divisions: int) -> tuple[Tensor, Tensor]:
 
 def _associate_lattice(g: Tensor, divisions: int) -> tuple[Tensor, Tensor]:
     m = g.shape[-2]
-    total = g.sum(-2, keepdim=True)
+    total = _folded(g, -2).unsqueeze(-2)
     exact = g * (divisions / total)
     counts = exact.floor()
     missing = divisions - counts.sum(-2, keepdim=True)
@@ -202,18 +208,18 @@ def _associate_lattice(g: Tensor, divisions: int) -> tuple[Tensor, Tensor]:
     # A row of zeros, which has no direction, goes to the first point of the lattice.
     corner = (torch.arange(m, device=g.device) == m - 1).to(g.dtype).unsqueeze(-1) * divisions
     counts = _best_neighbour(g, torch.where(total > 0, counts, corner))
-    along = (g * counts).sum(-2, keepdim=True) / (counts * counts).sum(-2, keepdim=True)
-    away = g - along * counts
-    return lattice_index(counts.to(torch.int64), divisions), (away * away).sum(-2).sqrt_()
+    along = _folded(g * counts, -2) / _folded(counts * counts, -2)
+    away = g - along.unsqueeze(-2) * counts
+    return lattice_index(counts.to(torch.int64), divisions), _folded(away * away, -2).sqrt_()
 
 
 def _best_neighbour(g: Tensor, counts: Tensor) -> Tensor:
     """Return the best of the counts and all counts with one unit moved, by cosine with g; (..., m, n)."""
     m = g.shape[-2]
     same = torch.eye(m, dtype=g.dtype, device=g.device).unsqueeze(-1)
-    product = (g.unsqueeze(-2) - g.unsqueeze(-3)).add_((g * counts).sum(-2, keepdim=True).unsqueeze(-2))
+    product = (g.unsqueeze(-2) - g.unsqueeze(-3)).add_(_folded(g * counts, -2)[..., None, None, :])
     squared = (counts.unsqueeze(-2) - counts.unsqueeze(-3)).add_(1 - same).mul_(2)
-    squared.add_((counts * counts).sum(-2, keepdim=True).unsqueeze(-2))
+    squared.add_(_folded(counts * counts, -2)[..., None, None, :])
     cosine = product.mul_(product).div_(squared)
     possible = (counts.unsqueeze(-3) >= 1) | (same == 1)
     cosine = torch.where(possible, cosine, -1.0).flatten(-3, -2)

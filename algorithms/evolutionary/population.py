@@ -134,13 +134,15 @@ def check_variation(
         check_number("mutation_probability", mutation_probability, 0, 1)
 
 
-def check_memory(spec: Spec, population_size: int, *, extra: float = 0.0) -> None:
+def check_memory(spec: Spec, population_size: int, *, extra: float = 0.0, runs: int = 1) -> None:
     """Refuse a population that cannot fit in memory, before anything is allocated.
 
     Parameters
     ----------
     extra : float
         Bytes that the algorithm takes for each member beside points, values and ranks.
+    runs : int
+        Populations at once.
 
     Raises
     ------
@@ -150,7 +152,7 @@ def check_memory(spec: Spec, population_size: int, *, extra: float = 0.0) -> Non
     size = 4 if spec.dtype == torch.float32 else 8
     # Points: members, offspring, merged, survivors, a candidate's copies. Values and sort keys: on both halves.
     row = 6 * spec.dim * size + (12 * spec.n_objectives + 4 * spec.n_constraints) * size + 200 + extra
-    needed, available = population_size * row, _memory(spec.device)
+    needed, available = runs * population_size * row, _memory(spec.device)
     if needed > available:
         raise SettingError(
             f"population_size: {population_size} members of {spec.dim} variables and {spec.n_objectives} objectives "

@@ -18,13 +18,17 @@ def next_places(state: Population, count: int, *, generational: bool, device: to
     return index % n if generational else (index + (state.asked + state.external)) % n
 
 
-def place_of(state: Population, seen: Seen, *, generational: bool) -> Tensor:
+def place_of(state: Population, seen: Seen, *, generational: bool) -> Tensor | None:
     """Return the place of every told row, shape (q,), int64; -1 for points that were not asked.
+
+    None where row i has place i.
 
     A generation that is told whole stands in the order of its places; otherwise the id says which it is.
     """
     n = len(state)
     external = seen.external.cpu()
+    if generational and len(seen) == n and not bool(external.any()):
+        return None
     if not generational:
         places = seen.ids % n
     elif int((~external).sum()) == n:

@@ -13,11 +13,11 @@ from typing import Annotated
 
 import typer
 
-from blackbox.cli import asking, listing, reading, running
+from blackbox.cli import asking, listing, reading, running, sweeping
 
 __all__ = ["app", "main"]
 
-_GROUPS = (running, asking, reading, listing)
+_GROUPS = (running, asking, reading, listing, sweeping)
 _BAD_INPUT = ("SettingError", "SpaceError", "TellError", "CapabilityError", "StateError")
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ def _blackbox(
     blackbox ask runs.db -n 4          or drive a study from any shell:
     blackbox tell runs.db 3 0.71       ask for candidates, tell what came out
     blackbox show runs.db              see how a study stands
+    blackbox sweep sweep.toml          compare algorithms on problems over many seeds
 
     A command prints its result on standard output and everything else on standard error. It ends with 0, with 2 where
     the input is wrong, with 1 where a run failed, with 130 where it was interrupted.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from blackbox.problem import Problem
     from blackbox.space import Space
 
-__all__ = ["load_function", "make_algorithm", "make_problem"]
+__all__ = ["load_function", "make_algorithm", "make_problem", "ready_made"]
 
 
 def make_problem(settings: Settings, *, evaluates: bool) -> Problem:
@@ -39,7 +39,7 @@ def make_problem(settings: Settings, *, evaluates: bool) -> Problem:
     from blackbox.problem import Problem
 
     if settings.problem is not None:
-        return _ready_made(settings.problem, inside="problem.")
+        return ready_made(settings.problem, inside="problem.")
     space = make_space(settings)
     given = settings.objectives
     objectives = given if isinstance(given, int) else [Objective(name, maximize) for name, maximize in given]
@@ -90,7 +90,7 @@ def make_space(settings: Settings) -> Space:
         raise SettingError(f"space.{error}") from error
 
 
-def _ready_made(table: Mapping[str, Any], *, inside: str) -> Problem:
+def ready_made(table: Mapping[str, Any], *, inside: str) -> Problem:
     """Return a problem of `blackbox.problems`; a wrapper's own problem is a table in the table."""
     from blackbox import problems
     from blackbox.problem import Problem
@@ -106,7 +106,7 @@ def _ready_made(table: Mapping[str, Any], *, inside: str) -> Problem:
         inner = {"kind": inner} if isinstance(inner, str) else inner
         if not isinstance(inner, dict):
             raise SettingError(f"{inside}problem: expected a table with kind and settings, got {inner!r}")
-        settings["problem"] = _ready_made(inner, inside=f"{inside}problem.")
+        settings["problem"] = ready_made(inner, inside=f"{inside}problem.")
     made = make_record(getattr(problems, str(kind)), settings, inside=inside)
     if not isinstance(made, Problem):
         raise SettingError(f"{inside}kind: {kind} makes a {type(made).__name__}, no problem")

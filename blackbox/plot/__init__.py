@@ -6,6 +6,7 @@
 
     plot.convergence(study, path="convergence.png")
     plot.convergence(study, compare={"random search": other}, label="Bayesian optimization")
+    plot.comparison(bb.sweep(algorithms, problems, evaluations=1000))
     plot.front(History.of(problem, batch.x, values), path="front.svg")
 
 The first argument is a `Study`, a `History`, or anything with the fields of a `History`; `History.of` makes one of
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from blackbox.plot.history import History
 
 if TYPE_CHECKING:
+    from blackbox.plot._comparison import comparison as comparison
     from blackbox.plot._convergence import convergence as convergence
     from blackbox.plot._front import front as front
     from blackbox.plot._hypervolume import hypervolume as hypervolume
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from blackbox.plot._slices import slices as slices
 
 _HOMES = {
+    "comparison": "_comparison",
     "convergence": "_convergence",
     "front": "_front",
     "hypervolume": "_hypervolume",

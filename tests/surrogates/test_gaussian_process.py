@@ -72,17 +72,19 @@ def test_mixed_covariance_is_positive_semi_definite_and_matches_a_slow_loop() ->
 
 
 @pytest.mark.parametrize("noise", [None, 1e-2])
+@pytest.mark.parametrize("prior", [Prior(), Prior(shift=-1.0, together=0.3)], ids=["apart", "together"])
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize("layout", [Layout.plain(5), MIXED], ids=["plain", "mixed"])
 def test_gradient_of_the_evidence(
-    layout: Layout, stored: bool, noise: float | None, monkeypatch: pytest.MonkeyPatch
+    layout: Layout, stored: bool, prior: Prior, noise: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not stored:
         monkeypatch.setattr(_training, "_MAX_STORED", 0)
     random = np.random.default_rng(2)
     x = mixed_points(25) if layout is MIXED else random.random((25, 5))
-    evidence = Evidence(x, random.standard_normal(25), layout, Prior(), noise=noise)
+    evidence = Evidence(x, random.standard_normal(25), layout, prior, noise=noise)
     theta = evidence.location - np.where(np.arange(len(evidence.location)) < 5, 1.5, 0.0)
+    theta[:2] += np.array([0.4, -0.3])
     _, gradient = evidence(theta)
     steps = 1e-5 * np.eye(len(theta))
     numeric = np.array([(evidence(theta + s)[0] - evidence(theta - s)[0]) / 2e-5 for s in steps])

@@ -11,6 +11,7 @@ import torch
 import blackbox as bb
 from blackbox.algorithms import BayesianOptimization
 from blackbox.errors import SettingError
+from blackbox.problems.synthetic import Ackley, Hartmann6
 
 Config = dict[str, Any]
 UNIT = bb.Space.box([0, 0], [1, 1])
@@ -57,6 +58,30 @@ def test_branin_is_solved_in_thirty_evaluations() -> None:
     regrets = [best(search(space, branin, 30, seed=seed)) - 0.3978873577 for seed in range(3)]
     assert np.median(regrets) < 1e-3
     assert max(regrets) < 0.05
+
+
+def test_ackley_and_hartmann_in_six_variables() -> None:
+    ackley = bb.Problem.from_function(
+        lambda x: Ackley(dim=6)(x - 3.0).values, bb.Space.box([-30.0] * 6, [30.0] * 6), takes="batch"
+    )
+    hartmann = Hartmann6()
+    ends = []
+    for problem in (ackley, hartmann):
+        optimizer = bb.Optimizer(problem, BayesianOptimization(), seed=1)
+        for _ in range(50):
+            batch = optimizer.ask()
+            optimizer.tell(batch, problem(batch.x))
+        ends.append(best(optimizer))
+    assert ends[0] < 6.0  # Sobol: 17
+    assert ends[1] < -3.15
+
+
+def test_idle_columns_are_found_out() -> None:
+    space = bb.Space.box([-5, 0] + [0] * 6, [10, 15] + [1] * 6)
+    optimizer = search(space, branin, 45, seed=2)
+    assert best(optimizer) < 0.45
+    lengthscales = optimizer._kernel.objectives[0].thetas[0, :8].exp()
+    assert float(lengthscales[:2].max()) < float(lengthscales[2:].median())
 
 
 def test_batches_of_pending_points_differ_and_still_converge() -> None:
@@ -142,8 +167,7 @@ def mixed(c: Config) -> float:
 
 def test_mixed_conditional_space_is_solved() -> None:
     values = [best(search(MIXED, mixed, 40, seed=seed)) for seed in range(3)]
-    assert min(values) < 0.01
-    assert np.mean(values) < 0.6  # random search: 0.85
+    assert np.median(values) < 0.1  # random search: 0.85
 
 
 def test_finite_space_is_exhausted_without_repeats() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from blackbox.algorithms.evolutionary.compact import Bounds, offspring, survivors_nsga3
+from blackbox.algorithms.evolutionary.compact import Bounds, _associate_lattice, offspring, survivors_nsga3
+from blackbox.algorithms.evolutionary.niching import associate_lattice
 from blackbox.algorithms.evolutionary.reference import simplex_directions
 from blackbox.algorithms.evolutionary.survival import Normalization, initial_normalization, survive_nsga3
 from blackbox.algorithms.evolutionary.variation import (
@@ -49,6 +50,21 @@ def test_offspring(seed: int, single: bool) -> None:
         single=single,
     )
     assert np.array_equal(got, expected.numpy())
+
+
+@pytest.mark.parametrize(("m", "divisions"), [(2, 300), (2, 3), (3, 23), (3, 43), (3, 200)])
+def test_lattice_association(m: int, divisions: int) -> None:
+    GENERATOR.manual_seed(divisions)
+    h = rand(m, 3000)
+    h[:, :100] = h[:, :100].round(decimals=1)
+    h[:, 100] = 0.0
+    h[0, 100:200] = 0.0
+    h[:, 200:230] *= 1e15
+    h[0, 230:260] = h[1, 230:260]
+    expected = associate_lattice(h.mT, divisions)
+    got = _associate_lattice(h.numpy(), divisions)
+    assert np.array_equal(got[0], expected[0].numpy())
+    assert np.array_equal(got[1], expected[1].numpy())
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 10])
