@@ -177,7 +177,9 @@ def _real_tensor(given: Any, name: str) -> Tensor:
 
 
 def _plain(given: Any) -> Any:
-    """Return a list of tensors as one that NumPy can read: detached and on the CPU."""
+    """Return what NumPy can read: tensors detached and on the CPU, masked entries as NaN."""
+    if isinstance(given, np.ma.MaskedArray):  # not what lies under the mask
+        return given.astype(np.float64).filled(np.nan)
     if isinstance(given, Tensor):
         return given.detach().cpu()
     if isinstance(given, (list, tuple)) and any(isinstance(item, Tensor) for item in given):

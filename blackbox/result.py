@@ -79,6 +79,8 @@ def _split(front: Front, reduction: Reduction) -> tuple[Rows | None, Rows | None
     rows = rows_of(front, reduction)
     total = front.violations.clamp(min=0).sum(1)
     feasible = (total <= 0).nonzero()[:, 0]
+    if front.values.shape[1] == 1 and len(feasible):  # ties of a single objective: one point, as everywhere
+        feasible = feasible[front.values[feasible, 0].argmin()].reshape(1)
     least = rows[total.argmin().reshape(1)] if front.violations.shape[1] and len(rows) else None
     return (rows[feasible] if len(feasible) else None), least
 

@@ -462,3 +462,20 @@ def test_a_state_with_other_objectives_than_names_and_directions_is_damaged(tmp_
     save_file(tmp_path / "altered", tree)
     with pytest.raises(StateError, match="damaged"):
         Optimizer.load(tmp_path / "altered")
+
+
+def test_masked_values_are_failed_evaluations() -> None:
+    optimizer = make()
+    values = np.ma.array([1.0, -5.0, 3.0], mask=[False, True, False])  # type: ignore[no-untyped-call]
+    assert optimizer.tell(optimizer.ask(3), values).n_failed == 1
+    assert optimizer.result().values.tolist() == [[1.0]]
+
+
+def test_populations_answer_with_one_point_for_one_objective() -> None:
+    from blackbox.algorithms import NSGA2
+
+    optimizer = Optimizer(Space({"n": Integer(0, 3)}), NSGA2(population_size=20), seed=0)
+    for _ in range(3):
+        batch = optimizer.ask()
+        optimizer.tell(batch, batch.x[:, 0])
+    assert optimizer.result().values.tolist() == [[0.0]]
