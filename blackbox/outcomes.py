@@ -179,7 +179,7 @@ def _real_tensor(given: Any, name: str) -> Tensor:
 def _plain(given: Any) -> Any:
     """Return what NumPy can read: tensors detached and on the CPU, masked entries as NaN."""
     if isinstance(given, np.ma.MaskedArray):  # not what lies under the mask
-        return given.astype(np.float64).filled(np.nan)
+        return np.where(np.ma.getmaskarray(given), np.nan, np.ma.getdata(given).astype(np.float64))
     if isinstance(given, Tensor):
         return given.detach().cpu()
     if isinstance(given, (list, tuple)) and any(isinstance(item, Tensor) for item in given):
