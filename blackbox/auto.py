@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -184,4 +185,8 @@ def minimize(
             print(choice.reason, file=sys.stderr)
     with Study(problem, algorithm, path, seed=seed, budget=evaluations) as study:
         study.run(evaluations=evaluations, seconds=seconds, workers=workers, executor=executor, progress=progress)
+        if study.n_failed == study.n_evaluations > 0:
+            reasons = Counter(str(record.reason) for record in study.history() if record.reason is not None)
+            reason, count = reasons.most_common(1)[0]
+            print(f"every evaluation failed; {count} of {study.n_failed} with {reason}", file=sys.stderr)
         return study.result()

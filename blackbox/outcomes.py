@@ -129,8 +129,8 @@ def _matrix(given: Any, name: str, n: int, m: int, dtype: torch.dtype, device: t
     tensor = _real_tensor(given, name)
     if tensor.dim() == 0 and n == 1 and m == 1:
         tensor = tensor.reshape(1, 1)
-    elif tensor.dim() == 1 and m == 1:
-        tensor = tensor[:, None]
+    elif tensor.dim() == 1 and (m == 1 or len(tensor) == n == 0):  # an empty list has no columns
+        tensor = tensor.reshape(len(tensor), m)
     if tuple(tensor.shape) != (n, m):
         also = f" or ({n},)" if m == 1 else ""
         raise TellError(f"{name}: expected shape ({n}, {m}){also}, got {tuple(tensor.shape)}", argument=name)
@@ -177,7 +177,9 @@ def _real_tensor(given: Any, name: str) -> Tensor:
 
 
 def _plain(given: Any) -> Any:
-    """Return a list of tensors as one that NumPy can read: detached and on the CPU."""
+    """Return what NumPy can read: tensors detached and on the CPU, masked entries as NaN."""
+    if isinstance(given, np.ma.MaskedArray):  # not what lies under the mask
+        return np.where(np.ma.getmaskarray(given), np.nan, np.ma.getdata(given).astype(np.float64))
     if isinstance(given, Tensor):
         return given.detach().cpu()
     if isinstance(given, (list, tuple)) and any(isinstance(item, Tensor) for item in given):

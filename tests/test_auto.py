@@ -96,3 +96,12 @@ def test_counts_may_be_numpy_integers() -> None:
 def test_wrong_arguments_are_named(options: dict[str, Any], name: str) -> None:
     with pytest.raises(SettingError, match=f"{name}: "):
         search(**options)
+
+
+def test_a_search_without_one_success_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(config: dict[str, float]) -> float:
+        raise RuntimeError("no licence for the solver")
+
+    result = bb.minimize(broken, {"x": bb.Real(0, 1)}, evaluations=5, seed=0, progress=False)
+    assert len(result) == 0
+    assert "every evaluation failed; 5 of 5 with RuntimeError: no licence for the solver" in capsys.readouterr().err

@@ -121,3 +121,10 @@ def test_refusals() -> None:
     assert not can_batch(NSGA2)
     assert same_program(NSGA3(crossover_eta=3)) == same_program(NSGA3(crossover_eta=4))
     assert same_program(NSGA3(crossover_eta=3), torch.float32) != same_program(NSGA3(crossover_eta=4), torch.float32)
+
+
+def test_populations_that_cannot_fit_together_are_refused() -> None:
+    spec = Optimizer(Space.box([0.0] * 1000, [1.0] * 1000), NSGA2(), objectives=2, seed=0)._spec
+    generators = [make_generator(seed) for seed in range(1000)]
+    with pytest.raises(SettingError, match="population_size"):
+        BatchedEvolution([NSGA2(population_size=10**5)] * 1000, spec, generators)
