@@ -16,10 +16,12 @@ from blackbox.algorithm import Algorithm
 from blackbox.algorithms.evolutionary.batched import BatchedEvolution
 from blackbox.candidates import Evaluation
 from blackbox.errors import ExhaustedError
+from blackbox.incumbent import Incumbent, Rows
 from blackbox.optimizer import Optimizer
 from blackbox.outcomes import parse_told
 from blackbox.problem import Problem
 from blackbox.random import make_generator
+from blackbox.result import make_result, rows_of
 
 __all__ = ["BatchRun", "Finished", "UnevenError", "run_one"]
 
@@ -133,6 +135,7 @@ class BatchRun:
         self._batch = BatchedEvolution(algorithms, self._shell._spec, generators)
         self._runs, self._size = len(seeds), self._batch.size
         self._best: Tensor | None = None  # (B, m), where the result is not the algorithm's own
+        self._rest: tuple[Tensor, ...] | None = None  # points, values, violations, failed: no whole generation
         self._failed = torch.zeros(self._runs, dtype=torch.int64, device=self._shell.device)
         self.generation = 0
         self._seconds = 0.0
@@ -159,9 +162,11 @@ class BatchRun:
             self.generation += 1
             self._seconds += time.perf_counter() - start
             after_generation(self)
-        if rest:  # told, but no whole generation: it counts for the best value only
+        if rest:  # told, but no whole generation: it counts for the result only
             points = self._shown(self._batch.ask()[:, :rest])
-            self._note(*self._evaluated(points))
+            told = self._evaluated(points)
+            self._note(*told)
+            self._rest = (points, *told)
         evaluations = self.generations * self._size + rest
         share = self._seconds / self._runs
         failed = self._failed.tolist()
@@ -224,16 +229,24 @@ class BatchRun:
     def _values(self, run: int) -> Tensor:
         shell = self._shell
         if shell.capabilities.own_result:
-            front = self._batch.front(run)
-            assert front is not None
-            feasible = front.violations.clamp(min=0).sum(1) <= 0
-            values = front.values[feasible]
-        else:
-            best = torch.full((1, 1), torch.inf) if self._best is None else self._best[run : run + 1]
-            values = best[best[:, 0] < torch.inf]
+            return self._own_result(run)
+        best = torch.full((1, 1), torch.inf) if self._best is None else self._best[run : run + 1]
+        values = best[best[:, 0] < torch.inf]
         if shell._signs is not None:
             values = values * shell._signs
         return values.detach().to("cpu", torch.float64)
+
+    def _own_result(self, run: int) -> Tensor:
+        """Return what `Optimizer.result` makes of a run's front and of rows that are no whole generation."""
+        shell, front, incumbent = self._shell, self._batch.front(run), Incumbent(len(self._shell.objectives))
+        if self._rest is not None and front is not None:
+            known = rows_of(front, shell._reduction)
+            incumbent.add(known, torch.zeros(len(known), dtype=torch.bool, device=shell.device))
+            points, values, violations, failed = (part[run] for part in self._rest)
+            first = self.generations * self._size
+            incumbent.add(Rows(range(first, first + len(points)), points, values, violations), failed)
+            front = None
+        return make_result(shell, front, incumbent, shell._reduction).values.detach().to("cpu", torch.float64)
 
     # -- checkpoints -------------------------------------------------------------------------------------------
 

@@ -98,6 +98,8 @@ CASES = [
     (RVEA(20), DTLZ2(7, 3)),
     (GA(20), Mixed(1)),
     (GA(9), Rastrigin(4)),
+    (NSGA2(9), Mixed(1)),
+    (NSGA2(11), Rastrigin(4)),  # 187 is a whole number of generations
     (DE(10), Mixed(1)),
 ]
 
