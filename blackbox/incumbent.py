@@ -55,6 +55,8 @@ class Incumbent:
 
     def add(self, rows: Rows, failed: Tensor) -> None:
         """Take told rows into account."""
+        if not len(rows):
+            return
         total = None
         if rows.violations.shape[1]:  # a sum beyond all floats is still one to be compared
             total = rows.violations.clamp(min=0).sum(1).clamp(max=torch.finfo(rows.violations.dtype).max)

@@ -35,7 +35,7 @@ from blackbox.outcomes import Outcome, parse_told
 from blackbox.problem import Problem
 from blackbox.random import check_seed, make_generator
 from blackbox.reduction import Reduction
-from blackbox.result import Result, make_result
+from blackbox.result import Result, make_result, rows_of
 from blackbox.serving import check_capabilities, constants_of
 from blackbox.space import Space
 
@@ -416,8 +416,15 @@ class Optimizer:
         if self.capabilities.learns:
             self._buffer.append(piece)
         if not self.capabilities.own_result and len(batch):
-            self._incumbent.add(Rows(ids, points, outcome.values, outcome.violations), outcome.failed)
+            self._compare(self._incumbent, piece)
         return TellReport(ids, n_failed, self._n_told)
+
+    def _compare(self, incumbent: Incumbent, piece: Piece) -> None:
+        """Let told rows compete for the result, but for external ones that lie outside of what is searched."""
+        out = piece.outcome
+        elsewhere = self._reduction.elsewhere(piece.points) if piece.external else None
+        excluded = out.failed if elsewhere is None else out.failed | elsewhere
+        incumbent.add(Rows(piece.ids, piece.points, out.values, out.violations), excluded)
 
     def _external_points(self, batch: Batch) -> Any:
         if not self.capabilities.accepts_external:
@@ -474,7 +481,15 @@ class Optimizer:
                 front = self.algorithm.result(self._spec, self._kernel)
             else:
                 front = None
-            return make_result(self, front, self._incumbent, self._reduction)
+            incumbent = self._incumbent
+            if front is not None and self._buffer:  # what the kernel has not seen yet counts, too
+                incumbent = Incumbent(self._n_objectives)
+                known = rows_of(front, self._reduction)
+                incumbent.add(known, torch.zeros(len(known), dtype=torch.bool, device=self.device))
+                for piece in self._buffer:
+                    self._compare(incumbent, piece)
+                front = None
+            return make_result(self, front, incumbent, self._reduction)
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on, as a tree of copies (see `blackbox.state`)."""

@@ -129,8 +129,8 @@ def _matrix(given: Any, name: str, n: int, m: int, dtype: torch.dtype, device: t
     tensor = _real_tensor(given, name)
     if tensor.dim() == 0 and n == 1 and m == 1:
         tensor = tensor.reshape(1, 1)
-    elif tensor.dim() == 1 and m == 1:
-        tensor = tensor[:, None]
+    elif tensor.dim() == 1 and (m == 1 or len(tensor) == n == 0):  # an empty list has no columns
+        tensor = tensor.reshape(len(tensor), m)
     if tuple(tensor.shape) != (n, m):
         also = f" or ({n},)" if m == 1 else ""
         raise TellError(f"{name}: expected shape ({n}, {m}){also}, got {tuple(tensor.shape)}", argument=name)

@@ -204,7 +204,9 @@ def load_optimizer(
             dtype=getattr(torch, tree["dtype"]),
             budget=tree["budget"],
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except BlackboxError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StateError(f"state: damaged: {error!r}") from None
     restore_optimizer(optimizer, tree)
     return optimizer

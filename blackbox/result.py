@@ -15,7 +15,7 @@ from blackbox.reduction import Reduction
 if TYPE_CHECKING:
     from blackbox.optimizer import Optimizer
 
-__all__ = ["Result", "make_result"]
+__all__ = ["Result", "make_result", "rows_of"]
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,14 @@ def make_result(optimizer: Optimizer, front: Front | None, incumbent: Incumbent,
     return _result(optimizer, best, nearest)
 
 
-def _split(front: Front, reduction: Reduction) -> tuple[Rows | None, Rows | None]:
-    ids = torch.arange(len(front.values))
+def rows_of(front: Front, reduction: Reduction) -> Rows:
+    """Return the rows of a kernel's front in the full space."""
     x = reduction.expand(front.x) if isinstance(front.x, Tensor) else front.x
-    rows = Rows(ids, x, front.values, front.violations)
+    return Rows(torch.arange(len(front.values)), x, front.values, front.violations)
+
+
+def _split(front: Front, reduction: Reduction) -> tuple[Rows | None, Rows | None]:
+    rows = rows_of(front, reduction)
     total = front.violations.clamp(min=0).sum(1)
     feasible = (total <= 0).nonzero()[:, 0]
     least = rows[total.argmin().reshape(1)] if front.violations.shape[1] and len(rows) else None

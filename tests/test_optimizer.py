@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 import blackbox as bb
 from blackbox import Categorical, Evaluation, Integer, Objective, Optimizer, Problem, Real, Space
-from blackbox.algorithms import RandomSearch, Sobol
+from blackbox.algorithms import NSGA2, NSGA3, RandomSearch, Sobol
 from blackbox.errors import (
     CapabilityError,
     ConcurrentUseError,
@@ -27,6 +28,7 @@ from blackbox.errors import (
     TellError,
     UnknownCandidateError,
 )
+from blackbox.state import save_file
 
 BOX = Space.box([-1, -1], [1, 1])
 
@@ -426,3 +428,37 @@ def test_sampling_refuses_batches_of_no_size(make_algorithm: Any) -> None:
             make_algorithm(batch_size=size)
     with pytest.raises(SettingError, match="scramble"):
         Sobol(scramble="yes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("k", [0, 2])
+@pytest.mark.parametrize("algorithm", [NSGA2(population_size=8), NSGA3(population_size=8), RandomSearch()])
+def test_results_before_a_generation_is_complete_have_what_was_told(algorithm: Any, k: int) -> None:
+    optimizer = Optimizer(BOX, algorithm, seed=0, objectives=["a", Objective("b", maximize=True)], n_constraints=k)
+    assert len(optimizer.result()) == 0
+    for _ in range(3):
+        batch = optimizer.ask(6)
+        before = optimizer.result().values.tolist()
+        worst, best = [[5.0, -5.0]], [[-float(optimizer.n_evaluations) - 1, 1.0]]
+        optimizer.tell(batch[:1], worst, violations=[[1.0] * k] if k else None)
+        assert optimizer.result().values.tolist() == (before if k else before or worst)
+        optimizer.tell(batch[1:2], best, violations=[[-1.0] * k] if k else None)
+        assert best[0] in optimizer.result().values.tolist()
+        rest = batch[2:]
+        optimizer.tell(rest, [[9.0, -9.0]] * len(rest), violations=[[0.0] * k] * len(rest) if k else None)
+        assert best[0] in optimizer.result().values.tolist()
+
+
+def test_external_points_outside_of_what_is_searched_are_no_result() -> None:
+    space = Space({"x": Real(0, 1), "f": Real(1, 9, fidelity=True), "c": Real(0, 1, fixed=0.5)})
+    optimizer = Optimizer(space, RandomSearch(), seed=0)
+    points = [{"x": 0.1, "f": 1, "c": 0.5}, {"x": 0.2, "f": 9, "c": 0.4}, {"x": 0.3, "f": 9, "c": 0.5}]
+    optimizer.tell(space.batch(points), [0.0, 1.0, 2.0])
+    assert optimizer.result().configs == points[2:]
+    assert optimizer.n_failed == 0
+
+
+def test_a_state_with_other_objectives_than_names_and_directions_is_damaged(tmp_path: Path) -> None:
+    tree = {**make().state(), "objectives": [["a", True, 2]]}
+    save_file(tmp_path / "altered", tree)
+    with pytest.raises(StateError, match="damaged"):
+        Optimizer.load(tmp_path / "altered")

@@ -91,6 +91,8 @@ def total_violation(violations: Tensor) -> Tensor | None:
 
 def front_of(state: Population) -> Front:
     """Return the members that are feasible and not dominated; the least violated one where none is feasible."""
+    if not len(state):
+        return Front(state.x, state.values, state.violations)
     total = total_violation(state.violations)
     if total is None:
         keep = ranks(state.values, stop=1) == 0
