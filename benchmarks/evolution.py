@@ -232,6 +232,8 @@ def run(setting: Setting, python: str, limit: float) -> Setting | str:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
         return f"not finished in {limit:g} s"
+    except OSError as error:
+        return f"not run: {error}"
     if done.returncode != 0:
         error = done.stderr.strip().splitlines()[-1:] or ["killed"]
         is_missing = "ModuleNotFoundError" in error[0]

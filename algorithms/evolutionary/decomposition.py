@@ -222,13 +222,24 @@ def neighbourhood_update(
         incumbent = torch.where(mine <= least, incumbent, torch.inf)
     if max_replace is not None and max_replace < targets.shape[-1]:
         gain = (incumbent.gather(-1, flat) - offered).nan_to_num(nan=-torch.inf)
-        order = gain.reshape(targets.shape).argsort(dim=-1, descending=True, stable=True)
-        dropped = torch.zeros(targets.shape, dtype=torch.bool, device=f.device)
-        dropped.scatter_(-1, order[..., max_replace:], True)
-        offered = offered.masked_fill(dropped.flatten(-2), torch.inf)
+        kept = _largest(gain.reshape(targets.shape), max_replace)
+        offered = offered.reshape(targets.shape).gather(-1, kept).flatten(-2)
+        targets = targets.gather(-1, kept)
+        flat = targets.flatten(-2)
     best = incumbent.scatter_reduce(-1, flat, offered, "amin")
     index = torch.arange(q, device=f.device).unsqueeze(-1).expand(targets.shape).flatten(-2)
     wins = (offered == best.gather(-1, flat)) & (offered < incumbent.gather(-1, flat))
     source = torch.full_like(flat[..., :1], q).expand(*lead, r)
     source = source.scatter_reduce(-1, flat, torch.where(wins, index, q), "amin")
     return torch.where(source < q, source, -1)
+
+
+def _largest(table: Tensor, count: int) -> Tensor:
+    """Return where the largest numbers of each row stand, the first of equals first, shape (..., count)."""
+    if count > 4 or table.device.type != "cpu":
+        return table.argsort(dim=-1, descending=True, stable=True)[..., :count]
+    found = []
+    for _ in range(count):
+        found.append(torch.from_numpy(table.numpy().argmax(-1)).unsqueeze(-1))
+        table = table.scatter(-1, found[-1], -torch.inf)
+    return torch.cat(found, dim=-1)

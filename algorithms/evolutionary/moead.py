@@ -76,8 +76,9 @@ class MOEAD(Evolution):
         Whether objectives are divided by the range of the members.
     mating : float, default 0.9
         Chance that parents are neighbours, rather than any members.
-    max_replace : int, optional
-        The most members that one child replaces. Default: no limit.
+    max_replace : int or None, default 2
+        The most members that one child replaces; None for no limit, with which a few good children can displace whole
+        parts of a front that has gaps.
     crossover_eta : float, default 20
         Distribution index of simulated binary crossover.
     crossover_probability : float, default 0.5
@@ -111,7 +112,7 @@ class MOEAD(Evolution):
     theta: float = 5.0
     normalize: bool = True
     mating: float = 0.9
-    max_replace: int | None = None
+    max_replace: int | None = 2
 
     def __post_init__(self) -> None:
         Evolution.__post_init__(self)

@@ -42,7 +42,7 @@ CASES: list[Algorithm[Any]] = [
     NSGA2(population_size=7, steady_state=True),
     NSGA3(population_size=12),
     MOEAD(population_size=12),
-    MOEAD(population_size=9, neighbours=4, aggregation="tchebycheff", max_replace=2, steady_state=True),
+    MOEAD(population_size=9, neighbours=4, aggregation="tchebycheff", max_replace=None, steady_state=True),
     HypE(population_size=12, samples=200),
     RVEA(population_size=12, generations=4),
     GA(population_size=12),

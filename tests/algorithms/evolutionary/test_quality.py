@@ -9,7 +9,7 @@ from blackbox import Optimizer, Problem
 from blackbox.algorithm import Algorithm
 from blackbox.algorithms import DE, GA, MOEAD, NSGA2, NSGA3, RVEA, HypE
 from blackbox.metrics import igd
-from blackbox.problems import C2DTLZ2, DTLZ2, ZDT1
+from blackbox.problems import C2DTLZ2, DTLZ2, DTLZ7, ZDT1
 from blackbox.result import Result
 from blackbox.space import Space
 
@@ -59,6 +59,13 @@ def test_moead_serves_objectives_of_different_scale() -> None:
     scaled = Problem.from_function(lambda x: plain(x).values * scale, plain.space, takes="batch", objectives=3)
     result = run(scaled, MOEAD(population_size=91), 120)
     assert igd(result.values / scale, plain.pareto_front(5000)) < 0.065
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_moead_keeps_all_parts_of_a_front_with_gaps(seed: int) -> None:
+    problem = DTLZ7(dim=22, n_objectives=3)
+    result = run(problem, MOEAD(population_size=91), 150, seed=seed)
+    assert igd(result.values, problem.pareto_front(5000)) < 0.2  # 1.1 and more where a part is missing
 
 
 @pytest.mark.parametrize("m", [5, 8])
