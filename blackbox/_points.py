@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.errors import SpaceError
+from blackbox.errors import SpaceError, shown
 
 if TYPE_CHECKING:
     from blackbox.space import Space
@@ -31,7 +31,7 @@ def parse_points(space: Space, points: Any) -> Tensor:
         array = _array(points)
         if array is None or array.dtype.kind not in "iuf":
             expected = f"dictionaries or real numbers of shape (n, {space.dim})"
-            raise SpaceError(f"points: expected {expected}, got {_short(points)}")
+            raise SpaceError(f"points: expected {expected}, got {shown(points)}")
         x = torch.from_numpy(array.astype(np.float64))
     if x.dim() == 1 and x.shape[0] == space.dim:
         x = x[None]
@@ -82,7 +82,7 @@ def parse_names(names: Sequence[str], dim: int) -> list[str]:
         or len(set(listed)) != len(listed)
         or len(listed) != dim
     ):
-        raise SpaceError(f"names: expected {dim} distinct non-empty strings, got {_short(listed)}")
+        raise SpaceError(f"names: expected {dim} distinct non-empty strings, got {shown(listed)}")
     return listed
 
 
@@ -91,8 +91,3 @@ def _array(points: Any) -> np.ndarray[Any, Any] | None:
         return np.asarray(points)
     except ValueError:  # ragged
         return None
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -10,7 +10,7 @@ from typing import Any
 
 import blackbox
 from blackbox.algorithm import Algorithm
-from blackbox.errors import SettingError, StateError, StorageError
+from blackbox.errors import SettingError, StateError, StorageError, shown
 from blackbox.optimizer import Optimizer
 from blackbox.persistence import algorithm_to_tree, space_from_tree
 from blackbox.problem import Problem
@@ -106,10 +106,8 @@ def _difference(found: Any, expected: Any) -> tuple[str, str]:
         if len(found) == len(expected) == 1 or (len(keys) == 1 and keys[0] in found and keys[0] in expected):
             inner = _difference(found[keys[0]], expected[keys[0]])
             return f"{keys[0]}: {inner[0]}", f"{keys[0]}: {inner[1]}"
-        return _short({k: found[k] for k in keys if k in found}), _short(
-            {k: expected[k] for k in keys if k in expected}
-        )
-    return _short(found), _short(expected)
+        found, expected = ({k: side[k] for k in keys if k in side} for side in (found, expected))
+    return shown(found, 200), shown(expected, 200)
 
 
 _MISSING = object()
@@ -122,8 +120,3 @@ def _plain(tree: Any) -> Any:
     if isinstance(tree, (list, tuple)):
         return [_plain(item) for item in tree]
     return _plain(tree.tolist()) if hasattr(tree, "tolist") else tree
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else text[:197] + "..."

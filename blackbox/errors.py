@@ -39,6 +39,7 @@ __all__ = [
     "StudyError",
     "TellError",
     "UnknownCandidateError",
+    "shown",
 ]
 
 
@@ -133,3 +134,9 @@ class StudyError(BlackboxError, RuntimeError):
 
 class MissingDependencyError(BlackboxError, ImportError):
     """An optional package is not installed; the message names the extra to install."""
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """Return a value as messages show it: its repr on one line, cut to `limit` characters."""
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= limit else text[: limit - 3] + "..."

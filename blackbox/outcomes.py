@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.errors import TellError
+from blackbox.errors import TellError, shown
 from blackbox.objective import Objective
 
 __all__ = ["Outcome", "parse_told"]
@@ -161,11 +161,9 @@ def _real_tensor(given: Any, name: str) -> Tensor:
         try:
             array = np.asarray(_plain(given))
         except (ValueError, TypeError, RuntimeError):
-            raise TellError(
-                f"{name}: expected an array of numbers, got ragged {_short(given)}", argument=name
-            ) from None
+            raise TellError(f"{name}: expected an array of numbers, got ragged {shown(given)}", argument=name) from None
         if array.dtype.kind not in "iuf":
-            raise TellError(f"{name}: expected real numbers, got {_kind(array)}: {_short(given)}", argument=name)
+            raise TellError(f"{name}: expected real numbers, got {_kind(array)}: {shown(given)}", argument=name)
         if array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float64)
         # torch warns about read-only memory; nothing is written to it here, but a copy keeps it silent.
@@ -200,7 +198,7 @@ def _failed_mask(failed: Any, n: int, device: torch.device) -> Tensor | None:
     except (TypeError, ValueError):  # strings, objects, ragged
         mask = torch.zeros(0)
     if mask.dtype != torch.bool or mask.dim() > 1 or (mask.dim() == 1 and len(mask) != n):
-        raise TellError(f"failed: expected {n} booleans, got {_short(failed)}", argument="failed")
+        raise TellError(f"failed: expected {n} booleans, got {shown(failed)}", argument="failed")
     return mask.to(device).expand(n)
 
 
@@ -223,8 +221,3 @@ def _column(column: Any, name: str, n: int, device: torch.device) -> Tensor:
     if tensor.dim() == 0 or len(tensor) != n:
         raise TellError(f"extras[{name!r}]: expected {n} rows, got shape {tuple(tensor.shape)}", argument="extras")
     return tensor.clone()
-
-
-def _short(value: Any) -> str:
-    text = repr(value).replace("\n", " ")
-    return text if len(text) <= 80 else text[:77] + "..."

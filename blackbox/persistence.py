@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blackbox.algorithm import Algorithm
 from blackbox.delivery import Piece
-from blackbox.errors import BlackboxError, StateError
+from blackbox.errors import BlackboxError, StateError, shown
 from blackbox.incumbent import Incumbent
 from blackbox.ledger import Ledger
 from blackbox.objective import Objective
@@ -121,7 +121,7 @@ def restore_optimizer(optimizer: Optimizer, tree: Mapping[str, Any]) -> None:
         raise StateError("state: this is no state of an optimizer")
     for key, own in _header(optimizer).items():
         if _plain(own) != _plain(tree.get(key)):
-            raise StateError(f"state: its {key} differs: expected {_short(own)}, got {_short(tree.get(key))}")
+            raise StateError(f"state: its {key} differs: expected {shown(own, 200)}, got {shown(tree.get(key), 200)}")
     try:
         parts = _restored_parts(optimizer, tree)
     except BlackboxError:
@@ -210,8 +210,3 @@ def load_optimizer(
         raise StateError(f"state: damaged: {error!r}") from None
     restore_optimizer(optimizer, tree)
     return optimizer
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else text[:197] + "..."

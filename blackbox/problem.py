@@ -11,7 +11,7 @@ from torch import Tensor
 
 from blackbox._arguments import whole_number
 from blackbox.candidates import Evaluation
-from blackbox.errors import SettingError
+from blackbox.errors import SettingError, shown
 from blackbox.objective import Objective, parse_objectives
 from blackbox.space import Space
 
@@ -106,10 +106,8 @@ class Problem:
         try:
             return torch.from_numpy(np.array(x, dtype=np.float64))
         except (TypeError, ValueError):
-            shown = repr(x)
             raise SettingError(
-                f"x: expected points of shape (n, {self.space.dim}) or dictionaries, "
-                f"got {shown if len(shown) < 80 else shown[:77] + '...'}"
+                f"x: expected points of shape (n, {self.space.dim}) or dictionaries, got {shown(x)}"
             ) from None
 
     def evaluate_config(self, config: Mapping[str, Any]) -> Evaluation:
@@ -257,8 +255,5 @@ def _row(values: Any, n: int, name: str) -> Tensor:
         values = values.detach().cpu().numpy()
     array = np.asarray(values)
     if array.dtype.kind not in "iuf" or array.size != n or array.ndim > 2:
-        shown = repr(values)
-        raise SettingError(
-            f"{name}: expected {n} real number(s), got {shown if len(shown) < 80 else shown[:77] + '...'}"
-        )
+        raise SettingError(f"{name}: expected {n} real number(s), got {shown(values)}")
     return torch.as_tensor(array.astype(np.float64).reshape(1, n))
