@@ -180,16 +180,7 @@ class DE:
             places = next_places(state, count, generational=not self.steady_state, device=spec.device)
             uniforms = draw(generator, self.trial_draws(spec.dim, count), dtype=spec.dtype)
             x = self.trials(spec, state.x, state.values, total_violation(state.violations), places, uniforms)
-        following = Population(
-            state.x,
-            state.values,
-            state.violations,
-            state.parents,
-            state.asked + count,
-            state.told,
-            state.external,
-        )
-        return following, Candidates(x)
+        return state.handed_out(count), Candidates(x)
 
     def tell(self, spec: Spec, state: Population, seen: Seen, generator: torch.Generator) -> Population:
         """Put what was told in the places of members that are worse."""

@@ -207,19 +207,7 @@ class Evolution:
         else:
             uniforms = draw(generator, self.offspring_draws(tools, n, count), dtype=spec.dtype)
             x = self.offspring(tools, state.x, total_violation(state.violations), state.parents, count, uniforms)
-        asked = state.asked + count
-        following = Population(
-            state.x,
-            state.values,
-            state.violations,
-            state.parents,
-            asked,
-            state.told,
-            state.external,
-            state.memory,
-            tools,
-        )
-        return following, Candidates(x)
+        return state.handed_out(count, tools), Candidates(x)
 
     def tell(self, spec: Spec, state: Population, seen: Seen, generator: torch.Generator) -> Population:
         """Merge what was told with the members; N of them survive."""

@@ -244,19 +244,7 @@ class MOEAD(Evolution):
             usable = None if state.parents == len(state) else usable_members(state.values)
             uniforms = draw(generator, self.place_draws(tools, count), dtype=spec.dtype)
             x = self.place_offspring(tools, state.x, usable, places, uniforms)
-        asked = state.asked + count
-        following = Population(
-            state.x,
-            state.values,
-            state.violations,
-            state.parents,
-            asked,
-            state.told,
-            state.external,
-            state.memory,
-            tools,
-        )
-        return following, Candidates(x)
+        return state.handed_out(count, tools), Candidates(x)
 
     def tell(self, spec: Spec, state: Population, seen: Seen, generator: torch.Generator) -> Population:
         """Offer what was told to the neighbourhoods."""

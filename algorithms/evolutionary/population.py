@@ -63,6 +63,20 @@ class Population:
     def __len__(self) -> int:
         return len(self.values)
 
+    def handed_out(self, count: int, tools: Any = None) -> Population:
+        """Return the same members after `count` more candidates were handed out."""
+        return Population(
+            self.x,
+            self.values,
+            self.violations,
+            self.parents,
+            self.asked + count,
+            self.told,
+            self.external,
+            self.memory,
+            tools,
+        )
+
 
 def empty_population(
     spec: Spec, n: int = 0, *, memory: dict[str, Tensor] | None = None, tools: Any = None
