@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from blackbox.errors import SettingError
+from blackbox.surrogates.reporting import report
 
-__all__ = ["Flow", "FlowSettings", "Progress", "fit_flow", "integrate"]
+__all__ = ["Flow", "FlowSettings", "fit_flow", "integrate"]
 
-Progress = Callable[[str, int, int, float], None]
-"""Called with the name of a stage, what is done, what is to do at most, and the current loss."""
+Progress: TypeAlias = Callable[[int, float], None]
 
 _FREQUENCIES = 16
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -29,6 +29,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
 }
 _VALIDATION_DRAWS = 4
+_STAGE = "training flow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +242,8 @@ def fit_flow(x: Tensor, settings: FlowSettings, generator: torch.Generator, prog
     generator : torch.Generator
         On the device of x.
     progress : callable, optional
-        Called after each epoch with ("flow", epoch, epochs, validation loss).
+        Called after each epoch with its number from 1 and the validation loss. Whoever listens with
+        `blackbox.surrogates.reporting.watching` hears of it in any case.
 
     References
     ----------
@@ -265,7 +267,7 @@ def fit_flow(x: Tensor, settings: FlowSettings, generator: torch.Generator, prog
     parameters = [*flow.weights, *flow.biases, flow.time_weight, flow.time_bias]
     for parameter in parameters:
         parameter.requires_grad_()
-    optimizer = torch.optim.Adam(parameters, settings.learning_rate)
+    optimizer = torch.optim.Adam(parameters, settings.learning_rate, fused=True)
     mean = [parameter.detach().clone() for parameter in parameters]
     best = [parameter.clone() for parameter in mean]
     check = _Check(held, settings, generator)
@@ -293,7 +295,8 @@ def fit_flow(x: Tensor, settings: FlowSettings, generator: torch.Generator, prog
             least, since = loss_now, 0
             torch._foreach_copy_(best, mean)
         if progress is not None:
-            progress("flow", epoch, settings.epochs, loss_now)
+            progress(epoch, loss_now)
+        report(_STAGE, epoch, settings.epochs, {"loss": loss_now})
         if since >= settings.patience:
             break
     return replace(_with(flow, best), loss=least, epochs=epoch)
