@@ -81,7 +81,7 @@ def test_a_task_with_three_points_learns_from_one_with_thirty() -> None:
     alone = fit(new[:, :1], np.sin(6 * new[:, 0]), noise="deterministic")
     error = np.abs(model.posterior(grid).mean.numpy() - truth).max()
     assert error < 0.3 * np.abs(alone.posterior(grid[:, :1]).mean.numpy() - truth).max()
-    assert relatedness(model.hyper.loadings[0])[0, 1] > 0.9
+    assert relatedness(model.hyper.loadings[0])[0, 1] > 0.8
 
 
 def test_unrelated_tasks_do_not_disturb() -> None:
