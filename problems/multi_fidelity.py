@@ -21,6 +21,7 @@ from blackbox.candidates import Evaluation
 from blackbox.errors import SettingError
 from blackbox.parameters import Real
 from blackbox.problem import Problem
+from blackbox.problems._box import constant
 from blackbox.problems.synthetic import Branin, Hartmann6
 
 __all__ = ["AugmentedBranin", "AugmentedHartmann"]
@@ -97,9 +98,8 @@ class AugmentedHartmann(_Augmented):
     _plain = Hartmann6
 
     def _values(self, x: Tensor, s: Tensor) -> Tensor:
-        like = {"dtype": x.dtype, "device": x.device}
-        sharpness, centres = torch.tensor(Hartmann6.sharpness, **like), torch.tensor(Hartmann6.centres, **like)
+        sharpness, centres = constant(Hartmann6.sharpness, x), constant(Hartmann6.centres, x)
         hills = torch.exp(-(sharpness * (x[:, None, :] - centres * 1e-4).square()).sum(-1))
-        heights = torch.tensor([1.0, 1.2, 3.0, 3.2], **like).repeat(len(x), 1)
+        heights = constant([1.0, 1.2, 3.0, 3.2], x).repeat(len(x), 1)
         heights[:, 0] -= 0.1 * (1 - s)
         return -(hills * heights).sum(1)

@@ -148,7 +148,8 @@ def relatedness_slope(loadings: Array, weights: Array) -> Array:
     size = np.sqrt(squares)
     off = weights - np.diag(np.diagonal(weights))
     pull: Array = (off / np.outer(size, size)) @ loadings
-    return pull - ((off * relatedness(loadings)).sum(1) / squares)[:, None] * loadings
+    push: Array = ((off * relatedness(loadings)).sum(1) / squares)[:, None] * loadings
+    return pull - push
 
 
 def matern(r: Array) -> tuple[Array, Array]:

@@ -22,7 +22,9 @@ def test_values_equal_botorchs(ours: Callable[[], Any], theirs: Callable[[], Any
     problem = ours()
     generator = torch.Generator().manual_seed(0)
     x = problem.space.from_unit(torch.rand((50, problem.dim), generator=generator, dtype=torch.float64))
-    torch.testing.assert_close(problem(x).values[:, 0], theirs()(x), rtol=1e-6, atol=1e-9)  # their constants are float32
+    torch.testing.assert_close(
+        problem(x).values[:, 0], theirs()(x), rtol=1e-6, atol=1e-9
+    )  # their constants are float32
 
 
 @pytest.mark.parametrize("problem", [AugmentedBranin(), AugmentedHartmann(base_cost=0.02)], ids=["Branin", "Hartmann"])
