@@ -61,7 +61,10 @@ def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen 
     if not len(seen):
         return None
     x = reduction.restrict(seen.x) if isinstance(seen.x, Tensor) else seen.x
-    return Seen(seen.ids, x, seen.values, seen.violations, seen.failed, seen.external, seen.variance, seen.extras)
+    extras = dict(seen.extras)
+    if "gradient" in extras:
+        extras["gradient"] = reduction.restrict(extras["gradient"])
+    return Seen(seen.ids, x, seen.values, seen.violations, seen.failed, seen.external, seen.variance, extras)
 
 
 def _whole(piece: Piece) -> Seen:

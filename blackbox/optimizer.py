@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from blackbox import persistence
 from blackbox._arguments import checked_device, whole_number
+from blackbox._known_extras import checked_extras
 from blackbox.algorithm import Algorithm, Capabilities, Request, Seen, Spec
 from blackbox.candidates import Batch, Evaluation, Ids
 from blackbox.delivery import Piece, merge
@@ -392,6 +393,8 @@ class Optimizer:
                 dtype=self.dtype,
                 device=self.device,
             )
+            if outcome.extras:
+                outcome = replace(outcome, extras=checked_extras(outcome.extras, self.space.dim, self._signs))
             return self._accept(batch, outcome)
 
     def _accept(self, batch: Batch, outcome: Outcome) -> TellReport:
@@ -420,10 +423,12 @@ class Optimizer:
         return TellReport(ids, n_failed, self._n_told)
 
     def _compare(self, incumbent: Incumbent, piece: Piece) -> None:
-        """Let told rows compete for the result, but for external ones that lie outside of what is searched."""
+        """Let told rows compete for the result, but for those elsewhere or not where results count."""
         out = piece.outcome
         elsewhere = self._reduction.elsewhere(piece.points) if piece.external else None
         excluded = out.failed if elsewhere is None else out.failed | elsewhere
+        astray = self._reduction.off_target(piece.points)
+        excluded = excluded if astray is None else excluded | astray
         incumbent.add(Rows(piece.ids, piece.points, out.values, out.violations), excluded)
 
     def _external_points(self, batch: Batch) -> Any:
@@ -476,7 +481,7 @@ class Optimizer:
     def result(self) -> Result:
         """Return the best point, or the Pareto set, among the feasible points that were told."""
         with self._exclusive():
-            if self.capabilities.own_result and self._kernel is not None:
+            if (self.capabilities.own_result or self._reduction.has_roles) and self._kernel is not None:
                 self._deliver()
                 front = self.algorithm.result(self._spec, self._kernel)
             else:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         RE42,
         RE61,
     )
+    from blackbox.problems.multi_fidelity import AugmentedBranin, AugmentedHartmann
     from blackbox.problems.multi_objective import (
         C1DTLZ1,
         C1DTLZ3,
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "synthetic": ("Ackley", "Branin", "Ellipsoid", "Griewank", "Hartmann3", "Hartmann6", "Levy", "Rastrigin",
                   "Rosenbrock", "Sphere", "StyblinskiTang"),
+    "multi_fidelity": ("AugmentedBranin", "AugmentedHartmann"),
     "constrained": ("ConstrainedBranin", "Gardner", "Gramacy"),
     "control": ("RobotControl",),
     "wrappers": ("Constrained", "Noisy", "Rotated", "Scaled", "Shifted"),
@@ -197,6 +199,8 @@ __all__ = [
     "ZDT5",
     "ZDT6",
     "Ackley",
+    "AugmentedBranin",
+    "AugmentedHartmann",
     "Branin",
     "ClassifierTuning",
     "Constrained",
