@@ -1,6 +1,7 @@
 """Robot control in brax or MuJoCo's MJX: a whole episode of the whole batch as one compiled call of jax.
 
-Weights enter and rewards leave once an episode, by dlpack.
+Weights enter and rewards leave once an episode, by dlpack. jax and brax are imported where they are used: both are
+optional.
 """
 
 from __future__ import annotations
@@ -8,11 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import torch
-from brax import base, envs
 from torch import Tensor
 
 from blackbox.problems._control_mujoco import Array, Moments
@@ -35,6 +33,9 @@ class BraxSimulator:
     """
 
     def __init__(self, task: str, pipeline: str) -> None:
+        import jax
+        from brax import envs
+
         self.name = task
         self.task = TASKS[task]
         self.environment = envs.get_environment(self.task.brax, backend=pipeline)
@@ -49,6 +50,9 @@ class BraxSimulator:
         sums : array, shape (n, 3, o)
             As `Outcome.sums`.
         """
+        import jax
+        import jax.numpy as jnp
+
         n, o = len(x), self.task.n_observations
         padded = x.new_zeros((1 << (n - 1).bit_length(), x.shape[1]), dtype=torch.float32)  # few shapes to compile for
         padded[:n] = x
@@ -65,11 +69,16 @@ class BraxSimulator:
         return values, sums
 
     def _episodes(self, weights: Any, mean: Any, std: Any, clip: Any, key: Any, *, steps: int) -> Any:
+        import jax
+
         one = partial(self._episode, mean=mean, std=std, clip=clip, key=key, steps=steps)
         return jax.vmap(one)(weights)
 
     def _episode(self, row: Any, *, mean: Any, std: Any, clip: Any, key: Any, steps: int) -> Any:
         """Run one policy until it falls or the steps are over; vmapped, so all run until the last has ended."""
+        import jax
+        import jax.numpy as jnp
+
         o, a = self.task.n_observations, self.task.n_actions
         first, bias, second, offset = jnp.split(row, np.cumsum([HIDDEN * o, HIDDEN, a * HIDDEN]))
         first, second = first.reshape(HIDDEN, o), second.reshape(a, HIDDEN)
@@ -97,6 +106,8 @@ class BraxSimulator:
 
     def _rewards(self, state: Any) -> Any:
         """Return the rewards of one step, in the order of the task's objectives."""
+        import jax.numpy as jnp
+
         name, metrics = self.name, state.metrics
         if name == "mo_halfcheetah":
             return jnp.array([metrics["reward_run"], metrics["reward_ctrl"]])
@@ -117,7 +128,9 @@ class BraxSimulator:
         if name == "mo_humanoidstandup":
             return jnp.array([metrics["reward_linup"], metrics["reward_quadctrl"]])
         if name == "mo_inverted_double_pendulum":
-            tip = base.Transform.create(pos=jnp.array([0.0, 0.0, 0.6])).do(state.pipeline_state.x.take(2)).pos
+            from brax.base import Transform
+
+            tip = Transform.create(pos=jnp.array([0.0, 0.0, 0.6])).do(state.pipeline_state.x.take(2)).pos
             v1, v2 = state.pipeline_state.qd[1:]
             distance = 0.01 * tip[0] ** 2 + (tip[2] - 2.0) ** 2
             return 10.0 - jnp.array([distance, 1e-3 * v1**2 + 5e-3 * v2**2])
@@ -126,6 +139,8 @@ class BraxSimulator:
         return jnp.array([metrics["reward_dist"], metrics["reward_ctrl"]])
 
     def _hopper(self, state: Any) -> Any:
+        import jax.numpy as jnp
+
         metrics = state.metrics
         rest = self.environment.sys.link.transform.pos[0, 2]
         height = 10.0 * (state.pipeline_state.x.pos[0, 2] - rest)
