@@ -53,13 +53,15 @@ class Capabilities:
     roles : tuple of str
         The roles ("fidelity", "task", "environment") that it searches; others are held at their target.
     extras : tuple of str
-        The names of further columns that `tell` accepts.
+        The names of further columns that `tell` accepts. Two have a meaning of their own: "gradient", shape (n, d),
+        derivatives of the objective (a kernel gets those of its columns, for minimisation), and "cost", shape (n,).
     max_dim : int or None
         The largest number of searched columns.
     learns : bool
         Whether `tell` changes the state at all; False saves samplers the work.
     own_result : bool
-        Whether `result` answers with a `Front` (populations); False leaves the best or the Pareto set to the optimizer.
+        Whether `result` answers with a `Front` (populations); False leaves the best or the Pareto set to the optimizer,
+        which then asks `result` only where fidelities, tasks or environments are searched.
     single_precision : bool
         Whether float32 is the default on a GPU (kernels of populations), float64 otherwise (models).
     """
@@ -224,11 +226,14 @@ class Front:
     x : Tensor, shape (r, d)
     values : Tensor, shape (r, m)
     violations : Tensor, shape (r, k)
+    predicted : bool
+        Whether values and violations are a model's predictions, not what was told.
     """
 
     x: Tensor
     values: Tensor
     violations: Tensor
+    predicted: bool = False
 
 
 S = TypeVar("S")

@@ -35,12 +35,13 @@ class Piece:
 
 
 def compete(piece: Piece, incumbent: Incumbent, reduction: Reduction) -> None:
-    """Let told rows compete for the result, but for external ones that lie outside of what is searched."""
+    """Let told rows compete for the result, but for those elsewhere or not where results count."""
     outcome = piece.outcome
     excluded = outcome.failed if outcome.may_have_failed else None
     elsewhere = reduction.elsewhere(piece.points) if piece.external else None
-    if elsewhere is not None:
-        excluded = elsewhere if excluded is None else excluded | elsewhere
+    for reason in (elsewhere, reduction.off_target(piece.points)):
+        if reason is not None:
+            excluded = reason if excluded is None else excluded | reason
     incumbent.add(Rows(piece.ids, piece.points, outcome.values, outcome.violations), excluded)
 
 
@@ -72,7 +73,12 @@ def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen 
         seen = _pick(seen, keep)
     if not len(seen):
         return None
-    return seen if reduction.is_identity else replace(seen, x=reduction.restrict(seen.x))
+    if reduction.is_identity:
+        return seen
+    extras = dict(seen.extras)
+    if "gradient" in extras:
+        extras["gradient"] = reduction.restrict(extras["gradient"])
+    return replace(seen, x=reduction.restrict(seen.x), extras=extras)
 
 
 def external_points(batch: Batch, space: Any, capabilities: Capabilities, terms: Terms) -> Any:

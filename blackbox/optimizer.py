@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from blackbox import persistence
 from blackbox._arguments import checked_device, whole_number
 from blackbox._exclusive import Exclusive
+from blackbox._known_extras import checked_extras
 from blackbox.algorithm import Algorithm, Capabilities, Seen, Spec
 from blackbox.candidates import Batch, Ids
 from blackbox.delivery import Piece, compete, external_points, merge
@@ -251,6 +253,8 @@ class Optimizer:
                 failed=failed,
                 extras=extras,
             )
+            if outcome.extras:
+                outcome = replace(outcome, extras=checked_extras(outcome.extras, self.space.dim, self._terms.signs))
             return self._accept(batch, outcome)
 
     def _accept(self, batch: Batch, outcome: Outcome) -> TellReport:
@@ -312,7 +316,7 @@ class Optimizer:
         """Return the best point, or the Pareto set, among the feasible points that were told."""
         with self._exclusive:
             front, incumbent = None, self._incumbent
-            if self.capabilities.own_result and self._kernel is not None:
+            if (self.capabilities.own_result or self._reduction.has_roles) and self._kernel is not None:
                 self._deliver()
                 front = self.algorithm.result(self._spec, self._kernel)
             if front is not None and self._buffer:  # what the kernel has not seen yet counts, too

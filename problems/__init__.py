@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         RE42,
         RE61,
     )
+    from blackbox.problems.multi_fidelity import AugmentedBranin, AugmentedHartmann
     from blackbox.problems.multi_objective import (
         C1DTLZ1,
         C1DTLZ3,
@@ -117,6 +118,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "synthetic": ("Ackley", "Branin", "Ellipsoid", "Griewank", "Hartmann3", "Hartmann6", "Levy", "Rastrigin",
                   "Rosenbrock", "Sphere", "StyblinskiTang"),
+    "multi_fidelity": ("AugmentedBranin", "AugmentedHartmann"),
     "constrained": ("ConstrainedBranin", "Gardner", "Gramacy"),
     "wrappers": ("Constrained", "Noisy", "Rotated", "Scaled", "Shifted"),
     "engineering": ("RE21", "RE22", "RE23", "RE24", "RE25", "RE31", "RE32", "RE33", "RE34", "RE35", "RE36", "RE37",
@@ -195,6 +197,8 @@ __all__ = [
     "ZDT5",
     "ZDT6",
     "Ackley",
+    "AugmentedBranin",
+    "AugmentedHartmann",
     "Branin",
     "ClassifierTuning",
     "Constrained",

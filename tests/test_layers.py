@@ -17,7 +17,7 @@ LAYERS = [
     ["blackbox._conditions", "blackbox._unit_cube", "blackbox.space_json", "blackbox.roles", "blackbox._points"],
     ["blackbox.space"],
     ["blackbox.state", "blackbox.reduction", "blackbox.genome", "blackbox.ledger", "blackbox.metrics"],
-    ["blackbox.algorithm", "blackbox.problem", "blackbox.outcomes", "blackbox.incumbent"],
+    ["blackbox.algorithm", "blackbox.problem", "blackbox.outcomes", "blackbox.incumbent", "blackbox._known_extras"],
     ["blackbox.surrogates"],
     ["blackbox.algorithms", "blackbox.problems"],
     ["blackbox.delivery", "blackbox.fixing", "blackbox.handout", "blackbox.serving", "blackbox.result"],
