@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blackbox.problems.adapters import from_botorch, from_evox, from_pymoo
     from blackbox.problems.constrained import ConstrainedBranin, Gardner, Gramacy
+    from blackbox.problems.control import RobotControl
     from blackbox.problems.engineering import (
         RE21,
         RE22,
@@ -131,6 +132,7 @@ _HOMES = {
                   "Rosenbrock", "Sphere", "StyblinskiTang"),
     "multi_fidelity": ("AugmentedBranin", "AugmentedHartmann"),
     "constrained": ("ConstrainedBranin", "Gardner", "Gramacy"),
+    "control": ("RobotControl",),
     "wrappers": ("Constrained", "Noisy", "Rotated", "Scaled", "Shifted"),
     "engineering": ("RE21", "RE22", "RE23", "RE24", "RE25", "RE31", "RE32", "RE33", "RE34", "RE35", "RE36", "RE37",
                     "RE41", "RE42", "RE61"),
@@ -251,6 +253,7 @@ __all__ = [
     "OmniTest",
     "RNABinding",
     "Rastrigin",
+    "RobotControl",
     "Rosenbrock",
     "Rotated",
     "SVMTuning",
