@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
     from blackbox.algorithms.evolutionary.rvea_search import RVEA as RVEA
     from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
+    from blackbox.algorithms.offline.pareto_flow import ParetoFlow as ParetoFlow
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
@@ -37,6 +38,7 @@ _HOMES = {
     "MOEAD": "evolutionary.moead",
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
+    "ParetoFlow": "offline.pareto_flow",
     "Pymoo": "adapters.pymoo",
     "RVEA": "evolutionary.rvea_search",
     "RandomSearch": "sampling",

@@ -6,6 +6,7 @@ stopped early on the matching loss of fixed draws, and averaged over its steps.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -320,10 +321,7 @@ def _first(d: int, settings: FlowSettings, generator: torch.Generator, device: t
         draw = torch.rand((rows, columns), generator=generator, device=device)
         return (draw * 2.0 - 1.0) * (scale * math.sqrt(3.0 / rows))
 
-    weights = [
-        uniform(a, b, 0.1 if k == len(sizes) - 2 else 1.0)
-        for k, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True))
-    ]
+    weights = [uniform(a, b, 0.1 if k == len(sizes) - 2 else 1.0) for k, (a, b) in enumerate(itertools.pairwise(sizes))]
     biases = [torch.zeros(width, device=device) for width in sizes[1:]]
     if settings.time == "added":
         clock, offset = uniform(1, d, 1.0 / math.sqrt(3.0)), torch.zeros(d, device=device)

@@ -1,8 +1,10 @@
 """Guided sampling: N streams of designs that follow a flow and the gradient of what is predicted, and compete with
-their neighbours."""
+their neighbours.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -38,8 +40,13 @@ class Guidance:
         Streams that exchange designs, itself included. Default: m + 1.
     offspring : int, default 5
         Noisy copies of each design a step.
-    strength : float, default 2
-        Gamma, the factor of the gradient.
+    strength : float, default 5
+        With a "unit" gradient, how far it carries a design in the first pass, in standard deviations of the data and
+        root mean square of the columns; with each further pass by `closer` less. With a "plain" one, as published,
+        gamma: the factor of (1 - t) / t times the gradient, of which 2 hardly moves anything.
+    gradient : {"unit", "plain"}, default "unit"
+        Whether the gradient of each design is scaled to the length sqrt(d), so that `strength` means the same
+        whatever the predictors, and its factors (1 - t) / t to the sum 1.
     guided_from : float in (0, 1), default 0.8
         The time up to which the flow is followed alone.
     noise : float, default 0.1
@@ -48,12 +55,14 @@ class Guidance:
         Steps up to `guided_from`.
     method : {"heun", "euler"}, default "heun"
         How those steps are made.
-    guided_steps : int, default 50
+    guided_steps : int, default 40
         Steps from `guided_from` to 1.
-    rounds : int, default 1
-        Passes of the guided part. From the second on, streams start from their archived designs, carried back to
-        `guided_from` along the straight path with fresh noise.
-    scalarisation : {"weighted_sum", "tchebycheff", "ray"}, default "ray"
+    rounds : int, default 4
+        Passes of the guided part; one as published. From the second on, streams start from their archived designs,
+        carried back along the straight path with fresh noise to a time that comes closer to 1 with each pass.
+    closer : float in (0, 1], default 0.7
+        What the time that is left, 1 - `guided_from`, is multiplied by from pass to pass.
+    scalarisation : {"weighted_sum", "tchebycheff", "ray"}, default "tchebycheff"
         What a prediction is worth for a weight.
     cone : {"gain", "centred", "none"}, default "gain"
         Which of the neighbours' designs a stream may take: those whose gain (nadir - f) / (nadir - ideal), or whose
@@ -67,14 +76,16 @@ class Guidance:
     streams: int = 300
     neighbours: int | None = None
     offspring: int = 5
-    strength: float = 2.0
+    strength: float = 5.0
+    gradient: Literal["unit", "plain"] = "unit"
     guided_from: float = 0.8
     noise: float = 0.1
     warm_steps: int = 16
     method: Literal["heun", "euler"] = "heun"
-    guided_steps: int = 50
-    rounds: int = 1
-    scalarisation: Scalarisation = "ray"
+    guided_steps: int = 40
+    rounds: int = 4
+    closer: float = 0.7
+    scalarisation: Scalarisation = "tchebycheff"
     cone: Cone = "gain"
     through_flow: bool = False
     elite: int = 2000
@@ -85,7 +96,12 @@ class Guidance:
         whole_number(self.elite, "elite", 0)
         if self.neighbours is not None:
             whole_number(self.neighbours, "neighbours", 1)
-        choices = {"method": ("heun", "euler"), "scalarisation": get_args(Scalarisation), "cone": get_args(Cone)}
+        choices: dict[str, tuple[str, ...]] = {
+            "method": ("heun", "euler"),
+            "gradient": ("unit", "plain"),
+            "scalarisation": get_args(Scalarisation),
+            "cone": get_args(Cone),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise SettingError(f"{name}: expected one of {list(allowed)}, got {getattr(self, name)!r}")
@@ -94,6 +110,8 @@ class Guidance:
                 raise SettingError(f"{name}: expected a finite number >= 0, got {getattr(self, name)!r}")
         if not 0 < self.guided_from < 1:
             raise SettingError(f"guided_from: expected a number in (0, 1), got {self.guided_from!r}")
+        if not 0 < self.closer <= 1:
+            raise SettingError(f"closer: expected a number in (0, 1], got {self.closer!r}")
 
     @classmethod
     def published(cls) -> Guidance:
@@ -101,7 +119,16 @@ class Guidance:
 
         The cone is the sound one, not that of the code, and archives start with the best points, not the worst.
         """
-        return cls(warm_steps=800, method="euler", guided_steps=200, scalarisation="weighted_sum", elite=0)
+        return cls(
+            strength=2.0,
+            gradient="plain",
+            warm_steps=800,
+            method="euler",
+            guided_steps=200,
+            rounds=1,
+            scalarisation="weighted_sum",
+            elite=0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +189,8 @@ def sample_guided(
     """
     n, d = len(streams), start.x.shape[1]
     archive, elite = start, Elite(start.x, start.values, max(1, settings.elite))
-    early = settings.guided_from
     for round_ in range(settings.rounds):
+        early = 1.0 - (1.0 - settings.guided_from) * settings.closer**round_
         x = torch.randn((n, d), generator=generator, dtype=start.x.dtype, device=start.x.device)
         with torch.no_grad():
             if round_ == 0:
@@ -174,7 +201,11 @@ def sample_guided(
         dt = (1.0 - early) / settings.guided_steps
         for step in range(settings.guided_steps):
             t = early + step * dt
-            moved = _guide(velocity, predict, now, t, dt, streams, Frame.of(archive.values), box, settings)
+            push = _push(settings, round_, t, dt)
+            moved = now.x + now.velocity * dt
+            if push:
+                frame = Frame.of(archive.values)
+                moved = moved + push * _uphill(velocity, predict, now, t, streams, frame, box, settings)
             now, values = _compete(velocity, predict, moved, t + dt, dt, streams, archive, box, settings, generator)
             frame = Frame.of(torch.cat([archive.values, values]))
             archive = archive.improved(now.design, values, streams, frame, settings.scalarisation)
@@ -193,27 +224,36 @@ def _seen(velocity: Velocity, x: Tensor, t: float, box: Box) -> _Step:
     return _Step(x + (design - ahead), v, design)
 
 
-def _guide(
+def _push(settings: Guidance, round_: int, t: float, dt: float) -> float:
+    """Return the factor of the gradient in the step from time t."""
+    factor = dt * (1.0 - t) / max(t, dt)
+    if settings.gradient == "plain":
+        return settings.strength * factor
+    left = (1.0 - settings.guided_from) * settings.closer**round_
+    whole = -math.log1p(-left) - left  # the integral of (1 - t) / t
+    return settings.strength * settings.closer**round_ * factor / whole
+
+
+def _uphill(
     velocity: Velocity,
     predict: Predict,
     now: _Step,
     t: float,
-    dt: float,
     streams: Streams,
     frame: Frame,
     box: Box,
     settings: Guidance,
 ) -> Tensor:
-    """Return the points one step later: along the velocity and the gradient of what the designs are worth."""
-    drift = now.velocity
-    if settings.strength:
-        with torch.enable_grad():
-            x = (now.x if settings.through_flow else now.design).detach().requires_grad_()
-            design = box.clip(x + (1.0 - t) * velocity(x, t)) if settings.through_flow else x
-            total = worth(predict(design), streams.weights, frame, settings.scalarisation).sum()
-            (gradient,) = torch.autograd.grad(total, x)
-        drift = drift + settings.strength * (1.0 - t) / max(t, dt) * gradient
-    return now.x + drift * dt
+    """Return the gradient of what the designs are worth, shape (N, d)."""
+    with torch.enable_grad():
+        x = (now.x if settings.through_flow else now.design).detach().requires_grad_()
+        design = box.clip(x + (1.0 - t) * velocity(x, t)) if settings.through_flow else x
+        total = worth(predict(design), streams.weights, frame, settings.scalarisation).sum()
+        (gradient,) = torch.autograd.grad(total, x)
+    if settings.gradient == "unit":
+        length = gradient.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+        gradient = gradient * (gradient.shape[1] ** 0.5 / length)
+    return gradient
 
 
 def _compete(
@@ -241,7 +281,7 @@ def _compete(
     offered, weights = values[pool], streams.weights.unsqueeze(1)
     score = worth(offered, weights, frame, settings.scalarisation)
     if settings.cone != "none":
-        cosine = alignment(offered, weights, frame, centred=settings.cone == "centred")
+        cosine = alignment(offered, weights, frame, settings.scalarisation, centred=settings.cone == "centred")
         inside = cosine >= streams.cone.unsqueeze(-1)
         nearest = torch.where(inside.any(-1, keepdim=True), -torch.inf, cosine)
         score = torch.where(inside, score, nearest)  # none inside: the one with the smallest angle

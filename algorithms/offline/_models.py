@@ -18,7 +18,8 @@ from blackbox.surrogates.scaling import Scaling
 __all__ = ["Models", "Targets", "fit_models"]
 
 _NEAR = 0.1
-_FINEST = 1e-3
+_WIDE = 0.02
+_FINEST = 1e-4
 _MOST_ROWS = 100_000
 
 
@@ -26,9 +27,9 @@ _MOST_ROWS = 100_000
 class Targets:
     """Objectives as predictors see them: a monotone map of each, then mean 0 and deviation 1.
 
-    With "log" the map is log(1 + (y - low) / near), linear below the least value `low`; `near` is how far the best
-    tenth of the values lies above it. It spreads the values near the front where an objective spans many orders of
-    magnitude, and is nearly linear otherwise.
+    With "log" the map of an objective that spans orders of magnitude is log(1 + (y - low) / near), linear below the
+    least value `low`; `near` is how far the best tenth of the values lies above it. An objective spans orders of
+    magnitude where that is less than a fiftieth of the whole range.
 
     Attributes
     ----------
@@ -54,8 +55,9 @@ class Targets:
         near = torch.full_like(low, torch.inf)
         if kind == "log":
             rows = excess[:: -(-len(excess) // _MOST_ROWS)]
-            near = torch.maximum(rows.quantile(_NEAR, dim=0), _FINEST * excess.amax(0))
-            near = torch.where(near > 0, near, torch.inf)
+            near = rows.quantile(_NEAR, dim=0)
+            most = excess.amax(0)
+            near = torch.where((most > 0) & (near < _WIDE * most), torch.maximum(near, _FINEST * most), torch.inf)
         made = cls(unit, low, near, Scaling(torch.zeros_like(low), torch.ones_like(low)))
         return cls(unit, low, near, Scaling.of(made._bend(wide)))
 
@@ -113,9 +115,10 @@ class Models:
         return x
 
     def box(self) -> Box:
-        """Return the unit cube in z."""
+        """Return the unit cube in z; a column that is constant in the data stays what it is."""
         zero = torch.zeros_like(self.inputs.mean)
-        lower, upper = (self.inputs.apply(edge).to(torch.float32) for edge in (zero, zero + 1.0))
+        varies = self.inputs.std > 0
+        lower, upper = (torch.where(varies, self.inputs.apply(edge), 0.0).float() for edge in (zero, zero + 1.0))
         return Box(lower, upper)
 
     def predict(self, z: Tensor) -> Tensor:

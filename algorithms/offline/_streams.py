@@ -11,12 +11,13 @@ from torch import Tensor
 
 from blackbox.algorithms.evolutionary.reference import das_dennis, das_dennis_size, simplex_directions
 
-__all__ = ["Frame", "Scalarisation", "Streams", "make_streams"]
+__all__ = ["Frame", "Scalarisation", "Streams", "alignment", "make_streams", "worth"]
 
 Scalarisation = Literal["weighted_sum", "tchebycheff", "ray"]
 
 _SMALL = 1e-3  # in place of weights and gains of zero
 _AUGMENT = 0.02
+_MARGIN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,16 @@ class Frame:
 
     @classmethod
     def of(cls, values: Tensor) -> Frame:
-        """Return the frame of the non-dominated rows of values of shape (n, m)."""
+        """Return the frame of the non-dominated rows of values of shape (n, m), a little wider than they are.
+
+        Wider, because a stream at the end of the front would have nothing to gain beyond it otherwise, and the front
+        would shrink from its ends.
+        """
         front = values[_is_front(values)]
         ideal, nadir = front.amin(0), front.amax(0)
         spread = (values.amax(0) - values.amin(0)).clamp_min(1e-6)
-        return cls(ideal, torch.maximum(nadir, ideal + 1e-3 * spread))
+        margin = _MARGIN * torch.maximum(nadir - ideal, 1e-3 * spread)
+        return cls(ideal - margin, nadir + margin)
 
     def gain(self, values: Tensor) -> Tensor:
         """Return (nadir - f) / (nadir - ideal), shape (..., m): 0 at the nadir, 1 at the ideal point."""
@@ -118,30 +124,33 @@ def worth(values: Tensor, weights: Tensor, frame: Frame, kind: Scalarisation) ->
     weights : Tensor, shape (..., m)
     frame : Frame
     kind : {"weighted_sum", "tchebycheff", "ray"}
-        "weighted_sum": -w . f, whose optima on a concave front are its ends only. "tchebycheff": -max_j w_j f'_j with
-        f' = 1 - gain, so that f' is proportional to 1 / w at the optimum. "ray": min_j gain_j / w_j, so that the gain
-        is proportional to w, as the cone wants it. The last two with a small multiple of the weighted sum, so that no
-        optimum is dominated.
+        "weighted_sum": -w . f, whose optima on a concave front are its ends only. "tchebycheff": -max_j f'_j / w_j with
+        the loss f' = 1 - gain, which is proportional to w at the optimum. "ray": min_j gain_j / w_j, so that the gain
+        is proportional to w there. The last two with a small multiple of the mean, so that no optimum is dominated.
     """
     if kind == "weighted_sum":
         return -(weights * values).sum(-1)
     gain = frame.gain(values)
     if kind == "tchebycheff":
-        return -(weights * (1.0 - gain)).amax(-1) + _AUGMENT * (weights * gain).sum(-1)
+        return ((gain - 1.0) / weights).amin(-1) / weights.shape[-1] + _AUGMENT * gain.mean(-1)
     return (gain / weights).amin(-1) / weights.shape[-1] + _AUGMENT * gain.mean(-1)
 
 
-def alignment(values: Tensor, weights: Tensor, frame: Frame, *, centred: bool = False) -> Tensor:
-    """Return the cosine of gains and weights, shape (...).
+def alignment(values: Tensor, weights: Tensor, frame: Frame, kind: Scalarisation, *, centred: bool = False) -> Tensor:
+    """Return the cosine of weights and what they ask for, shape (...).
 
     Parameters
     ----------
     values, weights : Tensor, shape (..., m)
     frame : Frame
+    kind : {"weighted_sum", "tchebycheff", "ray"}
+        With "tchebycheff" the loss of the frame is aligned, otherwise its gain: clipped at a small positive value.
     centred : bool, default False
-        Whether the gain is -f, as published: a gain relative to the mean of the data where values are standardised.
-        Otherwise it is that of the frame, clipped at a small positive value.
+        Whether -f is aligned, as published: a gain relative to the mean of the data where values are standardised.
     """
-    gain = -values if centred else frame.gain(values).clamp_min(_SMALL)
-    length = (gain.norm(dim=-1) * weights.norm(dim=-1)).clamp_min(math.sqrt(torch.finfo(values.dtype).tiny))
-    return (gain * weights).sum(-1) / length
+    vector = -values
+    if not centred:
+        gain = frame.gain(values)
+        vector = (1.0 - gain if kind == "tchebycheff" else gain).clamp_min(_SMALL)
+    length = (vector.norm(dim=-1) * weights.norm(dim=-1)).clamp_min(math.sqrt(torch.finfo(values.dtype).tiny))
+    return (vector * weights).sum(-1) / length
