@@ -9,25 +9,19 @@ import numpy as np
 import torch
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
+from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
-from blackbox.algorithms.bayesian.models import Fitting
-from blackbox.algorithms.bayesian.proposal import ENUMERATE, Pace, propose
-from blackbox.algorithms.bayesian.search import Effort
+from blackbox.algorithms.bayesian.proposal import ENUMERATE
 from blackbox.algorithms.bayesian.state import BayesianState
-from blackbox.algorithms.bayesian.view import look
+from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
 from blackbox.errors import SettingError
 from blackbox.random import numpy_generator
 from blackbox.surrogates.kernels import Array
-from blackbox.surrogates.likelihood import Prior
 from blackbox.surrogates.threads import one_thread
 
 __all__ = ["BayesianOptimization"]
 
 _MANY = 2**31
-_SOBOL_DIM = 21201
-_LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)  # for all but the first of a batch
-# Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
-_PRIOR = Prior(shift=-1.4, together=0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +78,7 @@ class BayesianOptimization:
     @property
     def capabilities(self) -> Capabilities:
         """One objective, constraints, every kind of parameter, pending candidates."""
-        return Capabilities(constraints=True, natural_batch=self.batch_size, single_precision=False, max_dim=_SOBOL_DIM)
+        return capabilities_of(self)
 
     def init(self, spec: Spec, generator: torch.Generator) -> BayesianState:
         """Return the state before anything is known."""
@@ -106,96 +100,35 @@ class BayesianOptimization:
     def ask(
         self, spec: Spec, state: BayesianState, request: Request, generator: torch.Generator
     ) -> tuple[BayesianState, Candidates]:
-        """Return `request.n` candidates: of the start design first, then where improvement is expected."""
+        """Return `request.n` candidates: of the start design first, then what a strategy proposes."""
         random = numpy_generator(generator)
         fixed = None if request.fixed is None else request.fixed.detach().to("cpu", torch.float64).numpy()
         domain = Domain(spec.space, fixed)
         pending = request.pending.detach().to("cpu", torch.float64).numpy()
-        missing = self._n_start(spec) - len(state) - len(pending)
+        missing = (start_size(spec) if self.start is None else self.start) - len(state) - len(pending)
         n_design = max(0, min(request.n, missing))
-        if not bool((~state.failed).any()) and not len(state):
+        if not len(state):
             n_design = request.n
-        design, state = self._design(spec, state, domain, n_design)
+        design, state = next_design(state, domain, n_design)
         if domain.n_cells <= ENUMERATE and n_design:
-            design = _without_repeats(design, domain, np.concatenate([state.x.numpy(), pending]), random)
+            design = without_repeats(design, domain, np.concatenate([state.x.numpy(), pending]), random)
         rows = [design]
         if request.n > n_design:
             waiting = np.concatenate([pending, design])
-            more, state = self._modelled_or_random(state, domain, waiting, request.n - n_design, random)
+            more, state = self._proposed(spec, state, domain, waiting, request.n - n_design, random)
             rows.append(more)
         x = torch.from_numpy(np.concatenate(rows)).to(spec.device, spec.dtype)
         return state, Candidates(x)
 
-    def _n_start(self, spec: Spec) -> int:
-        if self.start is not None:
-            return self.start
-        space = spec.space
-        choices = np.minimum(space.upper - space.lower, 2.0)[space.kinds > 0].sum()  # no gradient leads across them
-        wanted = max(5, spec.dim // 2 + 3) + int(min(choices, spec.dim))
-        return wanted if spec.budget is None else max(2, min(wanted, spec.budget // 4))
-
-    def _design(self, spec: Spec, state: BayesianState, domain: Domain, n: int) -> tuple[Array, BayesianState]:
-        """Return the next points of the start design: the centre, then scrambled Sobol points."""
-        if not n:
-            return np.zeros((0, domain.dim)), state
-        u = np.full((n, domain.dim), 0.5)
-        skip = max(0, state.started - 1)
-        drawn = n - (state.started == 0)
-        if drawn:
-            engine = torch.quasirandom.SobolEngine(domain.dim, scramble=True, seed=state.design_seed)  # type: ignore[no-untyped-call]
-            u[n - drawn :] = engine.fast_forward(skip).draw(drawn, dtype=torch.float64).numpy()  # type: ignore[no-untyped-call]
-        return domain.canonical(domain.from_unit(u)), replace(state, started=state.started + n)
-
-    def _modelled_or_random(
-        self, state: BayesianState, domain: Domain, pending: Array, n: int, random: np.random.Generator
+    def _proposed(
+        self, spec: Spec, state: BayesianState, domain: Domain, pending: Array, n: int, random: np.random.Generator
     ) -> tuple[Array, BayesianState]:
-        """Return what the models propose; evenly spread points where their arithmetic fails, which is counted."""
+        """Return what a strategy proposes; evenly spread points where its arithmetic fails, which is counted."""
+        strategy, reason = choose(spec, state, self)
         try:
             with np.errstate(all="ignore"), one_thread():
-                return self._modelled(state, domain, pending, n, random)
+                points, state = strategy.propose(spec, state, domain, pending, n, random, self)
         except (ArithmeticError, ValueError):
-            codes = domain.spread(n, random)
-            return domain.canonical(codes), replace(state, fallbacks=state.fallbacks + 1)
-
-    def _modelled(
-        self, state: BayesianState, domain: Domain, pending: Array, n: int, random: np.random.Generator
-    ) -> tuple[Array, BayesianState]:
-        """Return points that models of the data propose, one after the other, each aware of those before."""
-        noise = None if self.noise == "auto" else float(self.noise)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=self.warp, prior=_PRIOR)
-        waiting = domain.model(pending)
-        acquisition = view.acquisition.condition(waiting)
-        if not domain.free.all():
-            held = domain.model(domain.fill(state.x.numpy()[view.order], random))
-            acquisition = acquisition.relative_to(held)
-        taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
-        anchors = domain.fill(state.x.numpy()[view.order[:5]], random)
-        chosen: list[Array] = []
-        pace = Pace(state.promise, state.turn)
-        for _ in range(n):
-            effort = _LATER if chosen else Effort()
-            point, pace = propose(acquisition, domain, anchors, taken, pace, random, effort)
-            chosen.append(domain.canonical(point[None]))
-            if len(chosen) < n:
-                added = domain.model(chosen[-1])
-                taken = np.concatenate([taken, added])
-                acquisition = acquisition.condition(added)
-        state = replace(view.state, modelled=state.modelled + n, promise=pace.promise, turn=pace.turn)
-        return np.concatenate(chosen), state
-
-
-def _without_repeats(design: Array, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
-    """Return a start design of a finite space in which repeats, where possible, are replaced by other points."""
-    known = {row.tobytes() for row in np.nan_to_num(taken, nan=-1.0) + 0.0}
-    result = design.copy()
-    spare: list[Array] | None = None
-    for i, row in enumerate(design):
-        key = (np.nan_to_num(row, nan=-1.0) + 0.0).tobytes()
-        if key in known:
-            if spare is None:
-                spare = list(domain.canonical(random.permutation(domain.all_cells())))
-            while spare and key in known:
-                result[i] = spare.pop()
-                key = (np.nan_to_num(result[i], nan=-1.0) + 0.0).tobytes()
-        known.add(key)
-    return result
+            points = domain.canonical(domain.spread(n, random))
+            return points, replace(state, fallbacks=state.fallbacks + 1, reason="evenly spread: arithmetic failed")
+        return points, replace(state, modelled=state.modelled + n, reason=reason)
