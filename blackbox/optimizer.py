@@ -139,6 +139,7 @@ class Optimizer:
             self.device,
             self.dtype,
             budget,
+            () if self._signs is None else tuple(self._signs.tolist()),
         )
         self._generator = make_generator(self.seed, self.device)
         self._token = secrets.token_hex(8)  # tells batches of other optimizers apart; no part of the search

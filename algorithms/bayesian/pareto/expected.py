@@ -11,7 +11,7 @@ import numpy as np
 
 from blackbox.algorithms.bayesian.acquisition import log_improvement
 from blackbox.algorithms.bayesian.pareto.cells import Cells
-from blackbox.surrogates.kernels import Array
+from blackbox.surrogates.kernels import Array, Index
 
 __all__ = ["log_excess", "log_hypervolume_improvement"]
 
@@ -96,7 +96,7 @@ def log_hypervolume_improvement(
 
 
 def _block(
-    cells: Cells, excess: list[Array], floor: Array, pulls: list[Array], rows: Array, slopes: bool
+    cells: Cells, excess: list[Array], floor: Array, pulls: list[Array], rows: Index, slopes: bool
 ) -> tuple[Array, Array]:
     """Return the values of some candidates and the share of their improvement in them; write derivatives to `pulls`."""
     parts = np.zeros((len(floor), len(cells)))
