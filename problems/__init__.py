@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blackbox.problems.adapters import from_botorch, from_evox, from_pymoo
     from blackbox.problems.constrained import ConstrainedBranin, Gardner, Gramacy
+    from blackbox.problems.control import RobotControl
     from blackbox.problems.engineering import (
         RE21,
         RE22,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         RE42,
         RE61,
     )
+    from blackbox.problems.multi_fidelity import AugmentedBranin, AugmentedHartmann
     from blackbox.problems.multi_objective import (
         C1DTLZ1,
         C1DTLZ3,
@@ -117,7 +119,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "synthetic": ("Ackley", "Branin", "Ellipsoid", "Griewank", "Hartmann3", "Hartmann6", "Levy", "Rastrigin",
                   "Rosenbrock", "Sphere", "StyblinskiTang"),
+    "multi_fidelity": ("AugmentedBranin", "AugmentedHartmann"),
     "constrained": ("ConstrainedBranin", "Gardner", "Gramacy"),
+    "control": ("RobotControl",),
     "wrappers": ("Constrained", "Noisy", "Rotated", "Scaled", "Shifted"),
     "engineering": ("RE21", "RE22", "RE23", "RE24", "RE25", "RE31", "RE32", "RE33", "RE34", "RE35", "RE36", "RE37",
                     "RE41", "RE42", "RE61"),
@@ -195,6 +199,8 @@ __all__ = [
     "ZDT5",
     "ZDT6",
     "Ackley",
+    "AugmentedBranin",
+    "AugmentedHartmann",
     "Branin",
     "ClassifierTuning",
     "Constrained",
@@ -227,6 +233,7 @@ __all__ = [
     "MultiObjectiveKnapsack",
     "Noisy",
     "Rastrigin",
+    "RobotControl",
     "Rosenbrock",
     "Rotated",
     "SVMTuning",

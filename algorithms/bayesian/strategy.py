@@ -20,6 +20,7 @@ import numpy as np
 
 from blackbox.algorithm import Capabilities, Spec
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.options import NoisyExpectedImprovement, option_of
 from blackbox.algorithms.bayesian.pareto.scalarise import Scalarised
 from blackbox.algorithms.bayesian.pareto.strategy import Hypervolume
 from blackbox.algorithms.bayesian.single import SingleObjective
@@ -86,7 +87,7 @@ def choose(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> 
 def capabilities_of(settings: BayesianOptimization) -> Capabilities:
     """Return what can be served with these settings."""
     return Capabilities(
-        objectives=(1 if settings.several == "auto" else 2, 4 if settings.several == "hypervolume" else None),
+        objectives=_objectives(settings),
         constraints=True,
         natural_batch=settings.batch_size,
         roles=(),
@@ -94,3 +95,9 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
         single_precision=False,
         max_dim=_SOBOL_DIM,
     )
+
+
+def _objectives(settings: BayesianOptimization) -> tuple[int, int | None]:
+    if not isinstance(option_of(settings.acquisition), NoisyExpectedImprovement | None):
+        return 1, 1  # made for one objective
+    return 1 if settings.several == "auto" else 2, 4 if settings.several == "hypervolume" else None

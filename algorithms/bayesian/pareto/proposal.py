@@ -107,7 +107,7 @@ def prepare(
     if not domain.free.all():
         held = domain.fill(state.x.numpy()[state.usable], random)
         fronts = fronts.relative_to(domain.model(held))
-    taken = np.concatenate([known, waiting]) if view.deterministic else waiting
+    taken = np.concatenate([known, waiting]) if view.exact else waiting
     return Ready(fronts.condition(waiting), view.reference, anchors, taken, view.state)
 
 

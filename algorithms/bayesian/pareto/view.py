@@ -42,7 +42,8 @@ class View:
         With the hyper-parameters that were fitted, and the reference point once it is settled.
     best : array, int
         Rows of the state to look around: the front, or what violates the constraints least.
-    deterministic : bool
+    exact : bool
+        Whether to evaluate no point twice.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -51,7 +52,7 @@ class View:
     chance: Acquisition
     state: BayesianState
     best: Index
-    deterministic: bool
+    exact: bool
 
 
 def compress(values: Array, reference: Array, ideal: Array) -> Array:
@@ -86,11 +87,11 @@ def look(
         rows = np.flatnonzero(usable)
         excess = np.maximum(violations[rows], 0.0).sum(1)
         best = rows[np.argsort(excess, kind="stable")][:5]
-        return View((), (), np.zeros(0), chance, state, best, deterministic=True)
+        return View((), (), np.zeros(0), chance, state, best, exact=True)
     reference, state = reference_of(state, values[feasible])
     ideal = values[feasible].min(0)
     compressed = compress(values, reference, np.minimum(ideal, reference))
-    modes, log_weights, state, deterministic = _models(
+    modes, log_weights, state, deterministic, exact = _models(
         state, domain, points, compressed, usable, fitting, random, noise=noise, prior=prior
     )
     standard = [processes[0].standard for processes in modes]
@@ -101,9 +102,9 @@ def look(
         outcomes = tuple(Outcome(tuple(p), w) for p, w in zip(modes, log_weights, strict=True))
         front = known[rows]
         best = rows[nondominated_rows(front)]
-        return View(outcomes, (front[nondominated_rows(front)],), corner, chance, state, best, deterministic=True)
+        return View(outcomes, (front[nondominated_rows(front)],), corner, chance, state, best, exact)
     outcomes, fronts, kept = _sampled([processes[0] for processes in modes], points[rows], corner, random)
-    return View(outcomes, fronts, corner, chance, state, rows[kept], deterministic=False)
+    return View(outcomes, fronts, corner, chance, state, rows[kept], exact)
 
 
 def _models(
@@ -117,12 +118,12 @@ def _models(
     *,
     noise: float | None,
     prior: Prior,
-) -> tuple[list[list[GaussianProcess]], list[Array], BayesianState, bool]:
-    """Return the processes of each objective, their log weights, the state, and whether nothing is noisy."""
+) -> tuple[list[list[GaussianProcess]], list[Array], BayesianState, bool, bool]:
+    """Return the processes of each objective, log weights, the state, whether nothing is noisy, nor known to be."""
     rows = np.flatnonzero(usable)
     spread = np.maximum(np.ptp(values[rows], axis=0), 1e-300)
     rows = rows[nearest_rows(points[rows], (values[rows] / spread).sum(1))]
-    modes, log_weights, records, deterministic = [], [], [], True
+    modes, log_weights, records, deterministic, exact = [], [], [], True, not noise
     for j, fitted in enumerate(state.objectives):
         known = _variance(state.variance.numpy()[:, j], usable)
         data = merge_repeats(points[rows], values[rows, j], None if known is None else known[rows])
@@ -132,8 +133,9 @@ def _models(
         modes.append(processes)
         log_weights.append(weights)
         records.append(record)
-        deterministic &= known is None and not record.noisy and not data.conflict and not noise
-    return modes, log_weights, replace(state, objectives=records), deterministic
+        exact &= known is None and not data.conflict
+        deterministic &= exact and not record.noisy
+    return modes, log_weights, replace(state, objectives=records), deterministic, exact
 
 
 def _variance(variance: Array, usable: Mask) -> Array | None:
