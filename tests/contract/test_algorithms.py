@@ -37,6 +37,8 @@ _TINY = EnsembleSettings(hidden=(8,), epochs=2)
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
+    BayesianOptimization(several="hypervolume"),
+    BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
     RandomSearch(),
