@@ -119,7 +119,7 @@ def test_mixed_spaces_find_the_good_category(algorithm: Algorithm[Any]) -> None:
     optimizer.tell(space.batch(x), (x[:, 0] == 1) + 0.05 * x[:, 1])
     configs = optimizer.ask(8).configs
     assert sum(config["kind"] == "good" for config in configs) >= 6
-    assert all(config["n"] >= 15 for config in configs)
+    assert sum(config["n"] for config in configs) >= 8 * 13
 
 
 @pytest.mark.parametrize("algorithm", MODELS, ids=lambda a: type(a).__name__)
