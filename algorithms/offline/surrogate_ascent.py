@@ -19,6 +19,8 @@ from blackbox.surrogates.ensemble import Ensemble, EnsembleSettings
 
 __all__ = ["SurrogateAscent"]
 
+_STOPS = 20  # points kept of each walk, for where many walks end at one point
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SurrogateAscent:
@@ -117,18 +119,23 @@ class SurrogateAscent:
         return None
 
     def _search(self, spec: Spec, rows: TrainingSet, ensemble: Ensemble, n: int, generator: torch.Generator) -> Tensor:
-        """Return the ends of walks from the n best points of the data, the best predicted first."""
+        """Return the ends of walks from the n best points of the data, then points on the way; best predicted first."""
         encoding = Encoding(spec.space)
         features = encoding.encode(rows.x[rows.best(n)])
-        x = encoding.decode(ensemble.inputs.invert(self._walk(ensemble, features, len(encoding.plain))))
-        return x[predicted(spec.space, ensemble, x)[:, 0].argsort(stable=True)]
+        stops = self._walk(ensemble, features, len(encoding.plain))
+        found = []
+        for points in (stops[-1], torch.cat(stops[:-1])) if len(stops) > 1 else stops:
+            x = encoding.decode(ensemble.inputs.invert(points))
+            found.append(x[predicted(spec.space, ensemble, x)[:, 0].argsort(stable=True)])
+        return torch.cat(found)
 
-    def _walk(self, ensemble: Ensemble, features: Tensor, plain: int) -> Tensor:
-        """Return the ends of the walks in standardised features; the first `plain` columns stay in the unit cube."""
+    def _walk(self, ensemble: Ensemble, features: Tensor, plain: int) -> list[Tensor]:
+        """Return some stops of the walks in standardised features; the first `plain` columns stay in the unit cube."""
         z = ensemble.inputs.apply(features)
         bounds = torch.zeros_like(features[:1]), torch.ones_like(features[:1])
         low, high = (ensemble.inputs.apply(bound)[:, :plain] for bound in bounds)
         first, second = torch.zeros_like(z), torch.zeros_like(z)
+        stops: list[Tensor] = []
         for step in range(1, self.steps + 1):
             z = z.detach().requires_grad_()
             (slope,) = torch.autograd.grad(ensemble.predict_scaled(z).mean(0).sum(), z)
@@ -138,4 +145,6 @@ class SurrogateAscent:
                 slope = first / (1 - 0.9**step) / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
             z = z - self.step_size * slope
             z[:, :plain] = torch.minimum(torch.maximum(z[:, :plain], low), high)
-        return z
+            if step == self.steps or step % max(1, self.steps // _STOPS) == 0:
+                stops.append(z)
+        return stops
