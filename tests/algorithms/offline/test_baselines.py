@@ -187,7 +187,7 @@ def test_one_column_and_a_constant_column(algorithm: Algorithm[Any]) -> None:
     optimizer.tell(line.batch(x), (x[:, 0] - 1).square())
     assert float(optimizer.ask(4).x.mean()) > 0.5
     optimizer = bb.Optimizer(BOX, algorithm, seed=0)
-    x = torch.rand((80, 3), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    x = torch.rand((500, 3), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     x[:, 1] = 0.25
     optimizer.tell(BOX.batch(x), bowl(x))
     found = optimizer.ask(8).x
