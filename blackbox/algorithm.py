@@ -53,13 +53,15 @@ class Capabilities:
     roles : tuple of str
         The roles ("fidelity", "task", "environment") that it searches; others are held at their target.
     extras : tuple of str
-        The names of further columns that `tell` accepts.
+        The names of further columns that `tell` accepts. Two have a meaning of their own: "gradient", shape (n, d),
+        derivatives of the objective (a kernel gets those of its columns, for minimisation), and "cost", shape (n,).
     max_dim : int or None
         The largest number of searched columns.
     learns : bool
         Whether `tell` changes the state at all; False saves samplers the work.
     own_result : bool
-        Whether `result` answers with a `Front` (populations); False leaves the best or the Pareto set to the optimizer.
+        Whether `result` answers with a `Front` (populations); False leaves the best or the Pareto set to the optimizer,
+        which then asks `result` only where fidelities, tasks or environments are searched.
     single_precision : bool
         Whether float32 is the default on a GPU (kernels of populations), float64 otherwise (models).
     """
@@ -96,6 +98,9 @@ class Spec:
         Of points and values.
     budget : int or None
         How many evaluations the user foresees, where known.
+    signs : tuple of float, length m, optional
+        -1 for objectives that the user maximises and 1 for others: what kernels see is the user's values times these.
+        Empty where all are minimised.
     """
 
     space: Any
@@ -104,6 +109,7 @@ class Spec:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float64
     budget: int | None = None
+    signs: tuple[float, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -192,6 +198,12 @@ class Seen:
     variance : Tensor, shape (n, m), or None
         NaN where unknown; None where never given.
     extras : dict of str to Tensor, shape (n, ...)
+    may_have_failed, may_have_external : bool
+        False where surely no row of `failed`, or of `external`, is True; known without waiting for a device.
+
+    Notes
+    -----
+    Tensors may be kept, but not written to: the optimizer keeps them, too.
     """
 
     ids: Tensor
@@ -202,6 +214,8 @@ class Seen:
     external: Tensor
     variance: Tensor | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+    may_have_failed: bool = True
+    may_have_external: bool = True
 
     def __len__(self) -> int:
         return len(self.values)
@@ -216,11 +230,14 @@ class Front:
     x : Tensor, shape (r, d)
     values : Tensor, shape (r, m)
     violations : Tensor, shape (r, k)
+    predicted : bool
+        Whether values and violations are a model's predictions, not what was told.
     """
 
     x: Tensor
     values: Tensor
     violations: Tensor
+    predicted: bool = False
 
 
 S = TypeVar("S")

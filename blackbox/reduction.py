@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from blackbox.parameters import Parameter
+from blackbox.roles import nominal
 from blackbox.space import Space
 
 __all__ = ["Reduction"]
@@ -31,11 +32,17 @@ class Reduction:
         The searched part; None where nothing is left to search.
     columns : sequence of int
         The columns of `full` that `space` is made of, in order.
+    has_roles : bool
+        Whether fidelities, tasks or environments are among them.
     """
 
     def __init__(self, full: Space, constants: Mapping[int, float]) -> None:
         self.full = full
         self.constants = dict(constants)
+        roles = {} if not isinstance(full, Space) else full.role_columns
+        searched = [column for column in roles if column not in constants]
+        self.has_roles = bool(searched)
+        self._targets = {column: nominal(full, column) for column in searched if roles[column] != "environment"}
         self.is_identity = not constants
         if self.is_identity:
             self.space: Space | None = full
@@ -90,6 +97,15 @@ class Reduction:
     def restrict(self, x: Tensor) -> Tensor:
         """Return points of the full space, shape (n, d), as points of the searched part, shape (n, d')."""
         return x if self.is_identity else x[:, self._index.to(x.device)]
+
+    def off_target(self, x: Any) -> Tensor | None:
+        """Return which points have a searched fidelity or task that is not its target, shape (n,); None if none can."""
+        if not self._targets or not isinstance(x, Tensor):
+            return None
+        columns = list(self._targets)
+        target = torch.tensor([self._targets[c] for c in columns], dtype=torch.float64).to(x.device, x.dtype)
+        part = x[:, columns]
+        return ((part != target) & ~torch.isnan(part)).any(1)
 
     def elsewhere(self, x: Tensor) -> Tensor | None:
         """Return which points of the full space have other values in constant columns, shape (n,); None if none can."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,6 +33,9 @@ class Result:
     n_failed : int
     least_violated : Result or None
         The point with the smallest sum of positive violations, where the problem has constraints.
+    predicted : bool
+        Whether values and violations are a model's predictions: of the risk over environments, or at a target fidelity
+        that was never evaluated.
     """
 
     space: Any
@@ -42,6 +45,7 @@ class Result:
     n_evaluations: int
     n_failed: int
     least_violated: Result | None = None
+    predicted: bool = False
 
     @property
     def configs(self) -> list[dict[str, Any]]:
@@ -54,7 +58,8 @@ class Result:
 
     def __repr__(self) -> str:
         if len(self) == 1 and isinstance(self.x, Tensor) and self.x.shape[1] <= 20:
-            best = f"values={self.values[0].tolist()}, config={self.configs[0]}"
+            told = "predicted values" if self.predicted else "values"
+            best = f"{told}={self.values[0].tolist()}, config={self.configs[0]}"
             return f"Result({best}, n_evaluations={self.n_evaluations})"
         return f"Result({len(self)} points, n_evaluations={self.n_evaluations})"
 
@@ -65,8 +70,9 @@ def make_result(optimizer: Optimizer, front: Front | None, incumbent: Incumbent,
         best, least = _split(front, reduction)
     else:
         best, least = incumbent.best, incumbent.least_violated
-    nearest = _result(optimizer, least, None) if least is not None else None
-    return _result(optimizer, best, nearest)
+    predicted = front is not None and front.predicted
+    nearest = replace(_result(optimizer, least, None), predicted=predicted) if least is not None else None
+    return replace(_result(optimizer, best, nearest), predicted=predicted)
 
 
 def rows_of(front: Front, reduction: Reduction) -> Rows:
@@ -97,6 +103,7 @@ def _result(optimizer: Optimizer, rows: Rows | None, least: Result | None) -> Re
             *pending,
             least,
         )
-    values = rows.values.clone() if optimizer._signs is None else rows.values * optimizer._signs
+    signs = optimizer._terms.signs
+    values = rows.values.clone() if signs is None else rows.values * signs
     x = rows.x.clone() if isinstance(rows.x, Tensor) else rows.x
     return Result(optimizer.space, x, values, rows.violations.clone(), *pending, least)

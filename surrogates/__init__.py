@@ -6,10 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from blackbox.surrogates.ensemble import Ensemble as Ensemble
+    from blackbox.surrogates.ensemble import EnsembleSettings as EnsembleSettings
+    from blackbox.surrogates.ensemble import fit_ensemble as fit_ensemble
     from blackbox.surrogates.gaussian_process import GaussianProcess as GaussianProcess
     from blackbox.surrogates.gaussian_process import Posterior as Posterior
 
-_HOMES = {"GaussianProcess": "gaussian_process", "Posterior": "gaussian_process"}
+_HOMES = {
+    "Ensemble": "ensemble",
+    "EnsembleSettings": "ensemble",
+    "GaussianProcess": "gaussian_process",
+    "Posterior": "gaussian_process",
+    "fit_ensemble": "ensemble",
+}
 
 __all__ = list(_HOMES)
 

@@ -10,6 +10,8 @@ from blackbox.surrogates.kernels import (
     Layout,
     conditional_factor,
     matern,
+    relatedness,
+    relatedness_slope,
     squared_distance,
 )
 
@@ -37,6 +39,7 @@ class TrainingKernel:
             columns = self._smooth.T
             self._stored = ((columns[:, :, None] - columns[:, None, :]) ** 2).reshape(len(columns), self.n**2)
         self._differ = [(x[:, c][:, None] != x[:, c][None, :]) for c in layout.levels]
+        self._levels = [x[:, c].astype(np.intp) for c in layout.joined]
         self._state: tuple[Hyperparameters, Array, Array, list[tuple[Array, Array, Array]]] | None = None
 
     def matrix(self, h: Hyperparameters) -> Array:
@@ -56,6 +59,8 @@ class TrainingKernel:
         rest: Array | float = h.scale
         for c, differ in zip(self.layout.levels, self._differ, strict=True):
             rest = rest * np.where(differ, np.exp(-1.0 / h.lengthscale[c]), 1.0)
+        for at, loadings in zip(self._levels, h.loadings, strict=True):
+            rest = rest * relatedness(loadings)[np.ix_(at, at)]
         factors = []
         for j, c in enumerate(self.layout.switched):
             column = self._x[:, c]
@@ -66,7 +71,7 @@ class TrainingKernel:
         return matrix
 
     def gradient(self, weights: Array) -> Array:
-        """Return sum(weights * dK/dtheta) / 2 for log lengthscales, logit rho and log scale, in this order.
+        """Return sum(weights * dK/dtheta) / 2 for log lengthscales, logit rho, log scale and loadings, in this order.
 
         Parameters
         ----------
@@ -76,7 +81,7 @@ class TrainingKernel:
         assert self._state is not None
         h, matrix, slope, factors = self._state
         layout = self.layout
-        gradient = np.zeros(layout.dim + len(layout.switched) + 1)
+        gradient = np.zeros(layout.n_parameters)
         scale = h.lengthscale[layout.smooth]
         product = weights * slope
         if self._stored is not None:
@@ -101,5 +106,13 @@ class TrainingKernel:
             some = on[:, None] | on[None, :]
             change = h.rho[j] * (1.0 - h.rho[j])
             gradient[layout.dim + j] = 0.5 * change * (part * np.where(some, 1.0 - k, 0.0)).sum()
-        gradient[-1] = 0.5 * weighted.sum()
+        start = layout.dim + len(layout.switched) + 1
+        gradient[start - 1] = 0.5 * weighted.sum()
+        for at, loadings in zip(self._levels, h.loadings, strict=True):
+            correlation = relatedness(loadings)
+            pairs = np.zeros(correlation.shape)
+            np.add.at(pairs, np.ix_(at, at), weighted)
+            pairs = pairs / np.where(np.abs(correlation) < 1e-12, 1e-12, correlation)
+            gradient[start : start + loadings.size] = relatedness_slope(loadings, pairs).ravel()
+            start += loadings.size
         return gradient

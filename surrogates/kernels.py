@@ -12,6 +12,10 @@ are, and for each conditional column j
 
 k_j being M of that column alone, or its exponential for a categorical one. g_j is a constant plus a direct sum, hence
 positive semi-definite.
+
+Columns of related levels (tasks, information sources) have a learned correlation of each pair of levels instead, that
+of W W' + I for loadings W of one row a level: the intrinsic coregionalisation model with every task standardised, so
+that the variance of a point stays s2.
 """
 
 from __future__ import annotations
@@ -39,19 +43,29 @@ class Layout:
         Columns of level indices; the others are smooth.
     conditional : tuple of bool, length d
         Columns that may be NaN, where they are inactive.
+    related : tuple of int, length d or 0
+        How many related levels each column has, 0 for the other columns; a related column is categorical as well, and
+        never conditional. Empty where there is none.
+    apart : tuple of int
+        Smooth columns whose lengthscale has nothing to do with those of the others (fidelities, environments).
     """
 
     categorical: tuple[bool, ...]
     conditional: tuple[bool, ...]
+    related: tuple[int, ...] = ()
+    apart: tuple[int, ...] = ()
     smooth: Index = field(init=False, compare=False)
     levels: Index = field(init=False, compare=False)
     switched: Index = field(init=False, compare=False)
+    joined: Index = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         category, condition = np.array(self.categorical, bool), np.array(self.conditional, bool)
+        joined = np.array(self.related, int) > 0 if self.related else np.zeros(len(category), bool)
         object.__setattr__(self, "smooth", np.flatnonzero(~category & ~condition))
-        object.__setattr__(self, "levels", np.flatnonzero(category & ~condition))
+        object.__setattr__(self, "levels", np.flatnonzero(category & ~condition & ~joined))
         object.__setattr__(self, "switched", np.flatnonzero(condition))
+        object.__setattr__(self, "joined", np.flatnonzero(joined))
 
     @classmethod
     def plain(cls, dim: int) -> Layout:
@@ -62,6 +76,17 @@ class Layout:
     def dim(self) -> int:
         """The number of columns d."""
         return len(self.categorical)
+
+    @property
+    def loadings(self) -> list[tuple[int, int]]:
+        """The shapes of the loadings of the related columns, (levels, rank) each."""
+        counts = [self.related[c] for c in self.joined]
+        return [(n, 1 if n <= 3 else 2) for n in counts]
+
+    @property
+    def n_parameters(self) -> int:
+        """How many hyper-parameters there are without the noise."""
+        return self.dim + len(self.switched) + 1 + sum(n * rank for n, rank in self.loadings)
 
     @property
     def is_plain(self) -> bool:
@@ -83,20 +108,48 @@ class Hyperparameters:
         The output scale s2, a variance.
     noise : float
         The variance of the noise that is added to the diagonal.
+    loadings : tuple of array, shape (levels, rank)
+        One a related column.
     """
 
     lengthscale: Array
     rho: Array
     scale: float = 1.0
     noise: float = 1e-6
+    loadings: tuple[Array, ...] = ()
 
     @classmethod
     def unpack(cls, theta: Array, layout: Layout, noise: float | None = None) -> Hyperparameters:
-        """Return the record of a vector of log lengthscales, logit rho, log scale and, unless given, log noise."""
+        """Return the record of a vector.
+
+        It holds log lengthscales, logit rho, log scale, loadings row by row and, unless given, log noise.
+        """
         d, c = layout.dim, len(layout.switched)
-        level = float(np.exp(theta[d + c + 1])) if noise is None else noise
+        level = float(np.exp(theta[-1])) if noise is None else noise
         rho = 1.0 / (1.0 + np.exp(-theta[d : d + c]))
-        return cls(np.exp(theta[:d]), rho, float(np.exp(theta[d + c])), level)
+        loadings, at = [], d + c + 1
+        for n, rank in layout.loadings:
+            loadings.append(theta[at : at + n * rank].reshape(n, rank))
+            at += n * rank
+        return cls(np.exp(theta[:d]), rho, float(np.exp(theta[d + c])), level, tuple(loadings))
+
+
+def relatedness(loadings: Array) -> Array:
+    """Return the correlations of levels, shape (levels, levels), from their loadings."""
+    size = np.sqrt(1.0 + (loadings * loadings).sum(1))
+    matrix: Array = (loadings @ loadings.T) / np.outer(size, size)
+    np.fill_diagonal(matrix, 1.0)
+    return matrix
+
+
+def relatedness_slope(loadings: Array, weights: Array) -> Array:
+    """Return sum(weights * dC/dW) / 2 for symmetric weights, C = relatedness(W), shape (levels, rank)."""
+    squares = 1.0 + (loadings * loadings).sum(1)
+    size = np.sqrt(squares)
+    off = weights - np.diag(np.diagonal(weights))
+    pull: Array = (off / np.outer(size, size)) @ loadings
+    push: Array = ((off * relatedness(loadings)).sum(1) / squares)[:, None] * loadings
+    return pull - push
 
 
 def matern(r: Array) -> tuple[Array, Array]:
@@ -166,6 +219,8 @@ class Cross:
         rest: Array | float = h.scale
         for c in layout.levels:
             rest = rest * np.exp(_differ(a[:, c], b[:, c]) / -h.lengthscale[c])
+        for c, loadings in zip(layout.joined, h.loadings, strict=True):
+            rest = rest * relatedness(loadings)[np.ix_(a[:, c].astype(np.intp), b[:, c].astype(np.intp))]
         self._factors: list[tuple[int, Array, Array]] = []
         for j, c in enumerate(layout.switched):
             category = layout.categorical[c]

@@ -16,6 +16,7 @@ __all__ = ["Evidence", "Mode", "Prior", "find_modes", "inverse_factor", "profile
 
 _JITTERS = (0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _FREEDOM = 4.0  # degrees of freedom of the gaps between lengthscales: some columns may matter little
+_APART = (0.7, 1.2)  # location and spread of the log lengthscales of columns that are apart
 _HOPELESS = 1e10  # the value of hyper-parameters under which the covariance cannot be factorised
 
 
@@ -54,7 +55,7 @@ class Prior:
     def table(self, layout: Layout, learn_noise: bool) -> tuple[Array, Array, Array, Array]:
         """Return location, spread, lower and upper bounds, each with one entry a hyper-parameter."""
         d, c = layout.dim, len(layout.switched)
-        location = np.full(d + c + 1 + learn_noise, math.sqrt(2.0) + 0.5 * math.log(d) + self.shift)
+        location = np.full(layout.n_parameters + learn_noise, math.sqrt(2.0) + 0.5 * math.log(d) + self.shift)
         spread = np.full(len(location), self.spread)
         low, high = np.full(len(location), math.log(0.025)), np.full(len(location), math.log(1e3))
         category = np.flatnonzero(layout.categorical)
@@ -63,6 +64,15 @@ class Prior:
         low[d : d + c], high[d : d + c] = -6.0, 6.0
         location[d + c], spread[d + c] = self.scale
         low[d + c], high[d + c] = math.log(0.02), math.log(50.0)
+        at = d + c + 1
+        for n, rank in layout.loadings:
+            block = np.full((n, rank), 2.0)
+            block[:, 1:] = 0.5 * (-1.0) ** np.arange(n)[:, None]  # not 0, where the likelihood has a saddle
+            location[at : at + n * rank], spread[at : at + n * rank] = block.ravel(), 2.0
+            low[at : at + n * rank], high[at : at + n * rank] = -40.0, 40.0
+            at += n * rank
+        apart = list(layout.apart)
+        location[apart], spread[apart] = _APART
         if learn_noise:
             location[-1], spread[-1] = self.noise
             low[-1], high[-1] = math.log(1e-6), 0.0
@@ -127,7 +137,9 @@ class Evidence:
         self.kernel, self.y, self.layout, self.prior = TrainingKernel(x, layout), y, layout, prior
         self.noise = noise
         self.variance: Array | float = 0.0 if variance is None else variance
-        self.smooth = np.flatnonzero(~np.array(layout.categorical, bool))
+        alike = ~np.array(layout.categorical, bool)
+        alike[list(layout.apart)] = False
+        self.smooth = np.flatnonzero(alike)
         self.location, self.spread, self.low, self.high = prior.table(layout, noise is None)
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
@@ -183,7 +195,7 @@ class Mode:
     Attributes
     ----------
     theta : array
-        Log lengthscales, logit rho, log scale, and log noise where it is learned.
+        Log lengthscales, logit rho, log scale, loadings, and log noise where it is learned.
     value : float
         Its negative log posterior density, up to a constant.
     """

@@ -40,12 +40,18 @@ class Domain:
         conditional = np.zeros(self.dim, bool)
         conditional[[condition.child for condition in space.conditions]] = True
         self.conditional = conditional
-        self.layout = Layout(tuple(self.categorical.tolist()), tuple(conditional.tolist()))
+        self.roles = space.role_columns
+        self.layout = _layout(space, self.categorical, conditional)
         self.fixed = np.full(self.dim, np.nan) if fixed is None else fixed
         self.free = np.isnan(self.fixed)
         self.smooth = np.flatnonzero(self.free & ~self.discrete)  # columns that gradients move
         self.steps = np.flatnonzero(self.free & self.discrete)  # columns that neighbours move
         self._loose = _without_conditions(space) if space.conditions else space
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether constraints on inputs are known."""
+        return False
 
     @property
     def n_cells(self) -> float:
@@ -152,6 +158,20 @@ class Domain:
         canonical = np.where(self.active(codes), codes, np.inf)
         _, first = np.unique(canonical, axis=0, return_index=True)
         return codes[np.sort(first)]
+
+
+def _layout(space: Space, categorical: NDArray[np.bool_], conditional: NDArray[np.bool_]) -> Layout:
+    """Return the layout of a space: levels of a fidelity or task are related, other role columns are apart."""
+    related, apart = [0] * space.dim, []
+    for column, role in space.role_columns.items():
+        if conditional[column]:
+            continue
+        if categorical[column]:
+            related[column] = int(space.upper[column]) + 1 if role in ("fidelity", "task") else 0
+        else:
+            apart.append(column)
+    counts = tuple(related) if any(related) else ()
+    return Layout(tuple(categorical.tolist()), tuple(conditional.tolist()), counts, tuple(apart))
 
 
 def lattice(n: int, d: int, random: np.random.Generator) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,6 +69,12 @@ class BayesianState:
         Where the search stands between global and local steps (`Pace`).
     fallbacks : int
         How often the arithmetic of the models failed and evenly spread points were handed out.
+    reason : str
+        How the last candidates were chosen (`blackbox.algorithms.bayesian.strategy`).
+    extras : dict of str to Tensor, shape (n, ...)
+        Further columns that were told, NaN where they were not.
+    memory : dict of str to Tensor
+        What a strategy remembers, under names of its own.
     """
 
     x: Tensor
@@ -84,6 +91,9 @@ class BayesianState:
     promise: float = 0.0
     turn: int = 0
     fallbacks: int = 0
+    reason: str = ""
+    extras: dict[str, Tensor] = field(default_factory=dict)
+    memory: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, d: int, m: int, k: int, design_seed: int) -> BayesianState:
@@ -124,7 +134,18 @@ class BayesianState:
             violations=torch.cat([self.violations, on_cpu(seen.violations)]),
             variance=torch.cat([self.variance, variance]),
             failed=torch.cat([self.failed, failed]),
+            extras=self._longer_extras(seen, on_cpu),
         )
+
+    def _longer_extras(self, seen: Seen, on_cpu: Callable[[Any], Tensor]) -> dict[str, Tensor]:
+        columns = {}
+        for name in sorted(set(self.extras) | set(seen.extras)):
+            shape = (self.extras.get(name, seen.extras.get(name))).shape[1:]  # type: ignore[union-attr]
+            old = torch.full((len(self), *shape), math.nan, dtype=torch.float64)
+            new = torch.full((len(seen), *shape), math.nan, dtype=torch.float64)
+            parts = [self.extras.get(name, old), on_cpu(seen.extras.get(name, new))]
+            columns[name] = torch.cat(parts)
+        return columns
 
     @property
     def usable(self) -> Mask:
