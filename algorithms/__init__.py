@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
     from blackbox.algorithms.evolutionary.rvea_search import RVEA as RVEA
     from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
+    from blackbox.algorithms.offline.root import ROOT as ROOT
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
@@ -38,6 +39,7 @@ _HOMES = {
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
     "Pymoo": "adapters.pymoo",
+    "ROOT": "offline.root",
     "RVEA": "evolutionary.rvea_search",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
