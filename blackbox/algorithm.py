@@ -194,6 +194,12 @@ class Seen:
     variance : Tensor, shape (n, m), or None
         NaN where unknown; None where never given.
     extras : dict of str to Tensor, shape (n, ...)
+    may_have_failed, may_have_external : bool
+        False where surely no row of `failed`, or of `external`, is True; known without waiting for a device.
+
+    Notes
+    -----
+    Tensors may be kept, but not written to: the optimizer keeps them, too.
     """
 
     ids: Tensor
@@ -204,6 +210,8 @@ class Seen:
     external: Tensor
     variance: Tensor | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+    may_have_failed: bool = True
+    may_have_external: bool = True
 
     def __len__(self) -> int:
         return len(self.values)
