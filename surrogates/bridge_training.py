@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -21,9 +22,7 @@ _HELD_OUT = 4096  # pairs that the loss of validation is computed on, at most: t
 _GAIN = 1e-3  # by what share the loss of validation must fall to count as better
 
 
-def fit_bridge(
-    pairs: Iterable[Pairs], settings: BridgeSettings, generator: torch.Generator, *, epochs: int
-) -> Bridge:
+def fit_bridge(pairs: Iterable[Pairs], settings: BridgeSettings, generator: torch.Generator, *, epochs: int) -> Bridge:
     """Train a bridge, one pass over each of the given sets of pairs.
 
     The loss is the mean absolute error of x_t - x_0, with t uniform over 0 .. T - 1; `reporting.watching` hears of
@@ -109,7 +108,7 @@ class _Trainer:
         device, d = pairs.low.device, pairs.low.shape[1]
         widths = [d + 3, *[settings.width] * settings.depth, d]
         weights, biases = [], []
-        for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+        for fan_in, fan_out in pairwise(widths):
             normal = torch.randn((fan_out, fan_in), generator=generator, device=device)
             uniform = torch.rand(fan_out, generator=generator, device=device)
             weights.append((normal * _SPREAD).requires_grad_())

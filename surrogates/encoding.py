@@ -40,7 +40,7 @@ class Encoding:
     Examples
     --------
     >>> from blackbox.parameters import Categorical
-    >>> encoding = Encoding(Space({"base": Categorical("ACGT"), "mass": Categorical([1, 2])}))
+    >>> encoding = Encoding(Space({"base": Categorical(list("ACGT")), "mass": Categorical([1, 2])}))
     >>> features = encoding.encode(torch.tensor([[2.0, 1.0]]))
     >>> [round(value, 4) for value in features[0].tolist()]
     [0.0, 1.9459, 0.0, 1.3863]
@@ -85,7 +85,7 @@ class Encoding:
         return groups
 
     def codebook(self, levels: int, like: Tensor) -> Tensor:
-        """Return the features of every level of a column with so many, shape (levels, levels - 1), on `like`'s device."""
+        """Return the features of every level of a column, shape (levels, levels - 1), on the device of `like`."""
         size = math.log(1 + _KEPT / (1 - _KEPT) * levels)
         table = torch.diag(like.new_full((levels,), size))[:, 1:]
         table[0] = -size
@@ -110,7 +110,7 @@ class Encoding:
             u[:, self.plain] = features[:, : len(self.plain)].clamp(0.0, 1.0)
         x = self.space.from_unit(u)
         for count, (columns, places) in self._groups.items():
-            logits = features[:, places].unflatten(1, (len(columns), count - 1))
+            logits = features[:, places].reshape(len(features), len(columns), count - 1)
             best, level = logits.max(-1)
             x[:, columns] = torch.where(best > 0, level + 1, 0).to(x.dtype)
         return self.space.canonical(x) if self.space.conditions else x

@@ -103,9 +103,7 @@ def _half_distances(points: Tensor, x: Tensor, squares: Tensor) -> Tensor:
     return half.add_(points.square().sum(1, keepdim=True), alpha=0.5).clamp_(min=0.0)
 
 
-def draw_posteriors(
-    x: Tensor, y: Tensor, lengthscale: Tensor, scale: Tensor, *, noise: float = 0.01
-) -> PosteriorDraws:
+def draw_posteriors(x: Tensor, y: Tensor, lengthscale: Tensor, scale: Tensor, *, noise: float = 0.01) -> PosteriorDraws:
     """Condition S Gaussian processes on one data set.
 
     The squared distances are shared by all; factorisations are in float64, as many together as memory allows.

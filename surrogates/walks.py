@@ -94,7 +94,7 @@ class WalkTable:
         mix = (a[:, :, None] * b[:, None, :]).flatten(1)
 
         def mixed(table: Tensor) -> Tensor:
-            return (mix.to(table) @ table.flatten(1)).unflatten(1, table.shape[1:])
+            return (mix.to(table) @ table.flatten(1)).reshape(len(mix), *table.shape[1:])
 
         ends = self.ends
         return Ends(mixed(ends.low), mixed(ends.high), mixed(ends.low_value), mixed(ends.high_value))

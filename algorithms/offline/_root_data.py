@@ -60,8 +60,8 @@ class Standardised:
         inputs, outputs = Scaling.of(features), Scaling.of(data.values)
         if not bool(outputs.std[0] > 0):
             raise NotReadyError(
-                f"the values differ by rounding only (around {float(outputs.mean[0]):g}), so there is nothing to learn; "
-                "tell points with other values: optimizer.tell(space.batch(x), values)"
+                f"the values differ by rounding only (around {float(outputs.mean[0]):g}), so there is nothing to "
+                "learn; tell points with other values: optimizer.tell(space.batch(x), values)"
             )
         y = -outputs.apply(data.values.to(torch.float64))[:, 0]
         return cls(encoding, inputs, outputs, inputs.apply(features).float(), data.x, y.float())

@@ -73,9 +73,9 @@ class Walks:
         How many points of the data start a walk.
     pool : {"highest", "lowest", "all"}, default "highest"
         Which: the best, the worst, or random ones.
-    steps : int, default 100
-    rate : float, default 0.05
-        What the gradient is multiplied by in a step.
+    steps, rate : int, float, default 25, 0.2
+        Steps, and what the gradient is multiplied by in each. (The authors' program: 100 steps of 0.05 for sequences,
+        which ends at the same places, and of 0.001 for real variables.)
     least_gain : float, default 0.001
         Pairs whose values differ by less are dropped; kept where none differs by more.
     tolerance : float, default 1e-3
@@ -86,8 +86,8 @@ class Walks:
 
     starts: int = 1024
     pool: Literal["highest", "lowest", "all"] = "highest"
-    steps: int = 100
-    rate: float = 0.05
+    steps: int = 25
+    rate: float = 0.2
     least_gain: float = 1e-3
     tolerance: float = 1e-3
 

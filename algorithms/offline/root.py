@@ -18,7 +18,7 @@ from blackbox.algorithms.offline._root_training import Learned, learn
 from blackbox.errors import SettingError
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 
-__all__ = ["ROOT", "ROOTState"]
+__all__ = ["ROOT", "ROOTState", "Synthetic", "Walks"]
 
 _MANY = 2**31
 _ROUNDS = 4  # of sampling, and of perturbing, until there are enough new designs
@@ -76,7 +76,7 @@ class ROOT:
     ----------
     batch_size : int, default 128
         What `ask()` hands out.
-    epochs : int, default 25
+    epochs : int, default 10
         Passes over pairs, each from newly drawn functions.
     synthetic : Synthetic
         The functions.
@@ -88,13 +88,14 @@ class ROOT:
         How designs are sampled.
     target : float, optional
         The standardised value that is asked of the bridge (deviations above the mean of the data, better being
-        larger). Default: from `best_possible`, or the largest value that a high end had in training.
+        larger). Default: from `best_possible`, or else values between 0.2 and 1 times the largest that a high end had
+        in training, drawn for each design.
     best_possible : float, optional
         The best value that the objective can have, where it is known, as a minimised value (negated where the
         objective is maximised). The target is 0.8 times its standardised value.
-    sources : int, default 128
+    sources : int, default 1024
         How many of the best points of the data are translated.
-    oversample : int, default 16
+    oversample : int, default 32
         How many designs are sampled for each of a batch.
     ranked : bool, default True
         Hand out the best predicted ones first; otherwise in the order of their sources.
@@ -128,15 +129,15 @@ class ROOT:
     """
 
     batch_size: int = 128
-    epochs: int = 25
+    epochs: int = 10
     synthetic: Synthetic = field(default_factory=Synthetic)
     walks: Walks = field(default_factory=Walks)
     bridge: BridgeSettings = field(default_factory=BridgeSettings)
     sampling: BridgeSampling = field(default_factory=BridgeSampling)
     target: float | None = None
     best_possible: float | None = None
-    sources: int = 128
-    oversample: int = 16
+    sources: int = 1024
+    oversample: int = 32
     ranked: bool = True
     novel: bool = True
     retrain_after: int = 1
@@ -180,10 +181,18 @@ class ROOT:
         return cls(
             epochs=epochs,
             synthetic=Synthetic(lengthscale=around, scale=around, noise=0.01, rows=rows or 20000, redraw=True),
-            walks=Walks(rate=0.05 if sequences else 0.001),
-            bridge=BridgeSettings(variance="doubled", time="index", schedule="plateau"),
-            sampling=BridgeSampling(guidance=-1.5, swapped=True),
+            walks=Walks(steps=100, rate=0.05 if sequences else 0.001, tolerance=0.0),
+            bridge=BridgeSettings(
+                width=1024,
+                variance="doubled",
+                time="index",
+                schedule="plateau",
+                average_decay=0.995,
+                average_from=2000,
+            ),
+            sampling=BridgeSampling(steps=200, noise=0.2, guidance=-1.5, swapped=True),
             best_possible=best_possible,
+            sources=128,
             oversample=1,
             ranked=False,
             novel=False,
@@ -302,12 +311,10 @@ class _Sampler:
         return cls(settings, data, state.learned, best, known, generator)
 
     @property
-    def target(self) -> float:
-        """The standardised value that is wanted."""
-        if self.settings.target is not None:
+    def target(self) -> float | None:
+        """The standardised value that is wanted, where one is."""
+        if self.settings.target is not None or self.settings.best_possible is None:
             return self.settings.target
-        if self.settings.best_possible is None:
-            return self.learned.reach
         best = self.data.outputs.mean.new_tensor([[self.settings.best_possible]])
         return -0.8 * float(self.data.outputs.apply(best))
 
@@ -316,7 +323,10 @@ class _Sampler:
         count = n * self.settings.oversample
         rows = self.best.repeat(-(-count // len(self.best)))[:count]
         low, value = self.data.x[rows], self.data.y[rows]
-        wanted = torch.full_like(value, self.target)
+        wanted = torch.rand(count, generator=self.generator, device=low.device)
+        wanted = (
+            (0.2 + 0.8 * wanted) * self.learned.reach if self.target is None else torch.full_like(value, self.target)
+        )
         high = self.learned.bridge.sample(low, value, wanted, self.settings.sampling, self.generator)
         return self.data.decode(high)
 

@@ -16,6 +16,7 @@ from blackbox.algorithms import (
     MOEAD,
     NSGA2,
     NSGA3,
+    ROOT,
     RVEA,
     BayesianOptimization,
     ConsensusBased,
@@ -26,6 +27,8 @@ from blackbox.algorithms import (
     RandomSearch,
     Sobol,
 )
+from blackbox.algorithms.offline.root import Synthetic, Walks
+from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 from blackbox.testing import ALGORITHM_CHECKS
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
@@ -33,6 +36,15 @@ CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
     ConsensusBased(particles=6),
     GradientEstimation(),
+    ROOT(
+        batch_size=8,
+        epochs=2,
+        synthetic=Synthetic(per_epoch=2),
+        walks=Walks(steps=3, starts=16),
+        bridge=BridgeSettings(width=8, depth=1),
+        sampling=BridgeSampling(steps=5),
+        oversample=2,
+    ),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
