@@ -85,7 +85,7 @@ class Encoding:
         return groups
 
     def codebook(self, levels: int, like: Tensor) -> Tensor:
-        """Return the features of every level of a column, shape (levels, levels - 1), on the device of `like`."""
+        """Return the features of each level of a column, shape (levels, levels - 1), on the device of `like`."""
         size = math.log(1 + _KEPT / (1 - _KEPT) * levels)
         table = torch.diag(like.new_full((levels,), size))[:, 1:]
         table[0] = -size

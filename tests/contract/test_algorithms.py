@@ -19,6 +19,7 @@ from blackbox.algorithms import (
     ROOT,
     RVEA,
     BayesianOptimization,
+    BestOfData,
     ConsensusBased,
     EvoX,
     GradientEstimation,
@@ -26,10 +27,15 @@ from blackbox.algorithms import (
     Pymoo,
     RandomSearch,
     Sobol,
+    SurrogateAscent,
+    SurrogateEvolution,
 )
 from blackbox.algorithms.offline.root import Synthetic, Walks
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
+from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.testing import ALGORITHM_CHECKS
+
+_TINY = EnsembleSettings(hidden=(8,), epochs=2)
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
@@ -69,6 +75,9 @@ CASES: list[Algorithm[Any]] = [
     Pymoo("MOPSO_CD", {"pop_size": 12}),
     EvoX("NSGA2", {"pop_size": 12}),
     EvoX("PSO", {"pop_size": 12}),
+    BestOfData(),
+    SurrogateAscent(batch_size=8, steps=3, ensemble=_TINY),
+    SurrogateEvolution(batch_size=8, population_size=8, generations=2, ensemble=_TINY),
 ]
 
 
