@@ -16,6 +16,7 @@ from blackbox.algorithms import (
     MOEAD,
     NSGA2,
     NSGA3,
+    ROOT,
     RVEA,
     BayesianOptimization,
     BestOfData,
@@ -29,6 +30,8 @@ from blackbox.algorithms import (
     SurrogateAscent,
     SurrogateEvolution,
 )
+from blackbox.algorithms.offline.root import Synthetic, Walks
+from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.testing import ALGORITHM_CHECKS
 
@@ -41,6 +44,15 @@ CASES: list[Algorithm[Any]] = [
     BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
+    ROOT(
+        batch_size=8,
+        epochs=2,
+        synthetic=Synthetic(per_epoch=2),
+        walks=Walks(steps=3, starts=16),
+        bridge=BridgeSettings(width=8, depth=1),
+        sampling=BridgeSampling(steps=5),
+        oversample=2,
+    ),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
