@@ -19,6 +19,7 @@ __all__ = ["Models", "Targets", "fit_models"]
 
 _NEAR = 0.1
 _WIDE = 0.02
+_FAR = 1e6
 _FINEST = 1e-4
 _MOST_ROWS = 100_000
 
@@ -62,8 +63,8 @@ class Targets:
         return cls(unit, low, near, Scaling.of(made._bend(wide)))
 
     def apply(self, values: Tensor) -> Tensor:
-        """Return objectives of the user's units, shape (n, m), as targets, float32."""
-        return self.scaling.apply(self._bend(values.to(torch.float64))).to(torch.float32)
+        """Return objectives of the user's units, shape (n, m), as targets, float32, within 1e6 deviations."""
+        return self.scaling.apply(self._bend(values.to(torch.float64))).clamp(-_FAR, _FAR).to(torch.float32)
 
     def invert(self, targets: Tensor) -> Tensor:
         """Return targets, shape (n, m), in the user's units, float64."""

@@ -63,8 +63,8 @@ class Frame:
         """
         front = values[_is_front(values)]
         ideal, nadir = front.amin(0), front.amax(0)
-        spread = (values.amax(0) - values.amin(0)).clamp_min(1e-6)
-        margin = _MARGIN * torch.maximum(nadir - ideal, 1e-3 * spread)
+        least = 1e-3 * (values.amax(0) - values.amin(0)) + 1e-4 * ideal.abs() + 1e-3  # never lost in rounding
+        margin = _MARGIN * torch.maximum(nadir - ideal, least)
         return cls(ideal - margin, nadir + margin)
 
     def gain(self, values: Tensor) -> Tensor:
@@ -152,5 +152,5 @@ def alignment(values: Tensor, weights: Tensor, frame: Frame, kind: Scalarisation
     if not centred:
         gain = frame.gain(values)
         vector = (1.0 - gain if kind == "tchebycheff" else gain).clamp_min(_SMALL)
-    length = (vector.norm(dim=-1) * weights.norm(dim=-1)).clamp_min(math.sqrt(torch.finfo(values.dtype).tiny))
-    return (vector * weights).sum(-1) / length
+    length: Tensor = vector.norm(dim=-1) * weights.norm(dim=-1)
+    return (vector * weights).sum(-1) / length.clamp_min(math.sqrt(torch.finfo(values.dtype).tiny))

@@ -21,7 +21,7 @@ from blackbox.errors import SettingError
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.surrogates.flow import FlowSettings
 
-__all__ = ["ParetoFlow", "ParetoFlowState"]
+__all__ = ["Guidance", "ParetoFlow", "ParetoFlowState"]
 
 _MANY = 2**31
 _LEAST = 8

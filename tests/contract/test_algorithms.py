@@ -16,23 +16,52 @@ from blackbox.algorithms import (
     MOEAD,
     NSGA2,
     NSGA3,
+    ROOT,
     RVEA,
     BayesianOptimization,
+    BestOfData,
     ConsensusBased,
     EvoX,
     GradientEstimation,
     HypE,
+    ParetoFlow,
     Pymoo,
     RandomSearch,
     Sobol,
+    SurrogateAscent,
+    SurrogateEvolution,
 )
+from blackbox.algorithms.offline.pareto_flow import Guidance
+from blackbox.algorithms.offline.root import Synthetic, Walks
+from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
+from blackbox.surrogates.ensemble import EnsembleSettings
+from blackbox.surrogates.flow import FlowSettings
 from blackbox.testing import ALGORITHM_CHECKS
+
+_TINY = EnsembleSettings(hidden=(8,), epochs=2)
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
+    BayesianOptimization(several="hypervolume"),
+    BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
+    ROOT(
+        batch_size=8,
+        epochs=2,
+        synthetic=Synthetic(per_epoch=2),
+        walks=Walks(steps=3, starts=16),
+        bridge=BridgeSettings(width=8, depth=1),
+        sampling=BridgeSampling(steps=5),
+        oversample=2,
+    ),
+    ParetoFlow(
+        designs=12,
+        predictors=_TINY,
+        flow=FlowSettings(hidden=(8,), epochs=2),
+        guidance=Guidance(streams=8, warm_steps=2, guided_steps=2, rounds=2),
+    ),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
@@ -55,6 +84,9 @@ CASES: list[Algorithm[Any]] = [
     Pymoo("MOPSO_CD", {"pop_size": 12}),
     EvoX("NSGA2", {"pop_size": 12}),
     EvoX("PSO", {"pop_size": 12}),
+    BestOfData(),
+    SurrogateAscent(batch_size=8, steps=3, ensemble=_TINY),
+    SurrogateEvolution(batch_size=8, population_size=8, generations=2, ensemble=_TINY),
 ]
 
 
