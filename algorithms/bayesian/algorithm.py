@@ -11,6 +11,7 @@ import torch
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
 from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.options import AcquisitionError, AcquisitionSetting, option_of
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
@@ -34,6 +35,9 @@ class BayesianOptimization:
 
     Parameters
     ----------
+    acquisition : str, options or callable, default "log_ei"
+        What a candidate promises: "log_ei", "log_nei", "ucb", "thompson", "kg", "mes", "jes" (or their options, such as
+        `UpperConfidenceBound(beta=4.0)`), or your own function (`AcquisitionFunction`).
     noise : "auto" or float, default "auto"
         Variance of the noise of the values; 0 for a deterministic function. "auto": known variances that are told
         are used; otherwise noise is learned where repeated points differ or the evidence favours it.
@@ -60,12 +64,16 @@ class BayesianOptimization:
     tensor([[2.5000, 7.5000]], dtype=torch.float64)
     """
 
+    acquisition: AcquisitionSetting = "log_ei"
     noise: float | str = "auto"
     start: int | None = None
     warp: bool = True
     batch_size: int = 1
 
     def __post_init__(self) -> None:
+        option = option_of(self.acquisition)
+        if not isinstance(self.acquisition, str):
+            object.__setattr__(self, "acquisition", option)
         if self.noise != "auto" and (
             isinstance(self.noise, (bool, str)) or not (math.isfinite(self.noise) and self.noise >= 0)
         ):
@@ -125,10 +133,13 @@ class BayesianOptimization:
     ) -> tuple[Array, BayesianState]:
         """Return what a strategy proposes; evenly spread points where its arithmetic fails, which is counted."""
         strategy, reason = choose(spec, state, self)
+        state = replace(state, reason="")
         try:
             with np.errstate(all="ignore"), one_thread():
                 points, state = strategy.propose(spec, state, domain, pending, n, random, self)
+        except AcquisitionError:
+            raise
         except (ArithmeticError, ValueError):
             points = domain.canonical(domain.spread(n, random))
             return points, replace(state, fallbacks=state.fallbacks + 1, reason="evenly spread: arithmetic failed")
-        return points, replace(state, modelled=state.modelled + n, reason=reason)
+        return points, replace(state, modelled=state.modelled + n, reason=state.reason or reason)

@@ -49,6 +49,11 @@ class Domain:
         self._loose = _without_conditions(space) if space.conditions else space
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether constraints on inputs are known."""
+        return False
+
+    @property
     def n_cells(self) -> float:
         """How many distinct points there are with the held columns held, conditions aside; inf with real columns."""
         if len(self.smooth):

@@ -36,7 +36,7 @@ class View:
     order : array, int
         Usable rows of the state, best first.
     deterministic : bool
-        Whether evaluating a point again would give the same value.
+        Whether evaluating a point again would give the same value, as far as anybody has said or shown.
     """
 
     acquisition: Acquisition
@@ -64,7 +64,7 @@ def look(
     success, state = _success(state, points, usable, domain, fitting)
     limits, state = _limits(state, points, usable, domain, fitting, prior, random)
     modes: list[GaussianProcess] = []
-    log_weights, best, deterministic = np.zeros(0), np.inf, True
+    log_weights, best, exact = np.zeros(0), np.inf, True
     if feasible.any():
         variance = _variance(state, usable)
         rows = np.flatnonzero(usable)
@@ -76,11 +76,12 @@ def look(
             data, domain.layout, state.objectives[0], fitting, noise=noise, prior=prior, random=random
         )
         state = replace(state, objectives=[fitted])
-        deterministic = variance is None and not fitted.noisy and not data.conflict
+        exact = variance is None and noise is None and not data.conflict
+        deterministic = not fitted.noisy and variance is None and not data.conflict
         rank, best = _ranked(modes, log_weights, warping(values), points, feasible, deterministic)
         order = _order(rank, state.violations.numpy(), usable, feasible)
     acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success, _caution(usable))
-    return View(acquisition, state, order, deterministic)
+    return View(acquisition, state, order, exact or noise == 0.0)
 
 
 def _order(values: Array, violations: Array, usable: Mask, feasible: Mask) -> Index:
