@@ -48,6 +48,8 @@ class BayesianOptimization:
         Whether a power transform that makes long bad tails shorter may be used.
     batch_size : int, default 1
         What `ask()` hands out.
+    sparse : bool, default False
+        Whether few of many parameters are expected to matter (SAAS, at modes of its posterior): for 20 to 200 of them.
 
     References
     ----------
@@ -69,6 +71,7 @@ class BayesianOptimization:
     start: int | None = None
     warp: bool = True
     batch_size: int = 1
+    sparse: bool = False
 
     def __post_init__(self) -> None:
         option = option_of(self.acquisition)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from blackbox.surrogates.likelihood import Evidence, Mode, Prior, find_modes
 __all__ = ["Data", "Fitting", "merge_repeats", "model_outcome"]
 
 _SUBSET = 300  # rows that the first fit of many uses
+_SHRINKAGES = (0.5, 0.125, 0.875, 0.3)  # of sparse priors: one for each of the modes
 _MAX_ROWS = 2000  # rows that a model is made of, at most
 
 
@@ -194,6 +195,8 @@ def _modes(
 ) -> list[Mode]:
     n = len(y)
     warm = _warm(fitted, kind)
+    if prior.sparse is not None:
+        return _sparse_modes(x, y, variance, layout, warm, settings, level, prior, cold)
     at_most = settings.modes if n <= 100 else 1
     if n > 2 * _SUBSET and (cold or not len(warm)):
         rows = _subset(y, _SUBSET, random)
@@ -207,6 +210,29 @@ def _modes(
     starts = _starts(evidence, warm[:1] if n > 100 else warm[:2], cold)
     budget = 40 if n <= 100 else 25 if n <= 600 else 6
     return find_modes(evidence, starts, evaluations=budget, at_most=at_most)
+
+
+def _sparse_modes(
+    x: Array,
+    y: Array,
+    variance: Array | None,
+    layout: Layout,
+    warm: Array,
+    settings: Fitting,
+    level: float | None,
+    prior: Prior,
+    cold: bool,
+) -> list[Mode]:
+    """Return the mode for each of a few shrinkages, quantiles of their half-Cauchy prior, best first."""
+    assert prior.sparse is not None
+    budget = 60 if len(y) <= 100 else 25 if len(y) <= 600 else 6
+    modes = []
+    for share in _SHRINKAGES[: settings.modes]:
+        tau = prior.sparse * math.tan(0.5 * math.pi * share)
+        evidence = Evidence(x, y, layout, replace(prior, sparse=tau), noise=level, variance=variance)
+        starts = np.concatenate([warm[:2].reshape(-1, len(evidence.location)), evidence.location[None]])
+        modes += find_modes(evidence, starts if cold else starts[:2], evaluations=budget, at_most=1)
+    return sorted(modes, key=lambda mode: mode.value)
 
 
 def _warm(fitted: Fitted, noisy: bool) -> Array:
