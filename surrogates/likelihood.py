@@ -61,7 +61,9 @@ class Prior:
     def table(self, layout: Layout, learn_noise: bool) -> tuple[Array, Array, Array, Array]:
         """Return location, spread, lower and upper bounds, each with one entry a hyper-parameter."""
         d, c = layout.dim, len(layout.switched)
-        centre = math.sqrt(2.0) + 0.5 * math.log(d) + self.shift if self.sparse is None else -0.5 * math.log(self.sparse)
+        centre = (
+            math.sqrt(2.0) + 0.5 * math.log(d) + self.shift if self.sparse is None else -0.5 * math.log(self.sparse)
+        )
         location = np.full(layout.n_parameters + learn_noise, centre)
         spread = np.full(len(location), self.spread)
         low, high = np.full(len(location), math.log(0.025)), np.full(len(location), math.log(1e3))

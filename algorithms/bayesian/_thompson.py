@@ -16,7 +16,7 @@ from blackbox.algorithms.bayesian.single import PRIOR
 from blackbox.algorithms.bayesian.state import BayesianState, Fitted
 from blackbox.surrogates.classification import classify
 from blackbox.surrogates.gaussian_process import GaussianProcess
-from blackbox.surrogates.kernels import Array, Mask
+from blackbox.surrogates.kernels import Array, Index, Mask
 from blackbox.surrogates.outcomes import Warp, signed_log
 
 __all__ = ["propose"]
@@ -131,7 +131,7 @@ def _candidates(models: _Models, region: Region, domain: Domain, n: int, random:
     high = np.clip(centre + 0.5 * region.length * weights, 0.0, 1.0)
     seed = int(random.integers(2**31))
     engine = torch.quasirandom.SobolEngine(d, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-    u = engine.draw(count, dtype=torch.float64).numpy()  # type: ignore[no-untyped-call]
+    u = engine.draw(count, dtype=torch.float64).numpy()
     picked = random.random((count, d)) < min(20.0 / d, 1.0)
     free = np.flatnonzero(domain.free)
     picked[np.arange(count), free[random.integers(len(free), size=count)]] = True
@@ -143,7 +143,7 @@ def _candidates(models: _Models, region: Region, domain: Domain, n: int, random:
     return domain.hold(np.where(picked, codes, models.centre))
 
 
-def _unknown(points: Array, known: Array) -> Array:
+def _unknown(points: Array, known: Array) -> Index:
     """Return the indices of points that are neither known nor repeats, in order."""
     seen = {row.tobytes() for row in np.nan_to_num(known, nan=-1.0) + 0.0}
     new = []
@@ -155,7 +155,7 @@ def _unknown(points: Array, known: Array) -> Array:
     return np.array(new, dtype=np.intp)
 
 
-def _drawn(models: _Models, domain: Domain, points: Array, n: int, random: np.random.Generator) -> Array:
+def _drawn(models: _Models, domain: Domain, points: Array, n: int, random: np.random.Generator) -> Index:
     """Return the n rows that minimise a drawn function each, no row twice."""
     if models.objective is None:
         return random.permutation(len(points))[:n]
@@ -178,13 +178,15 @@ def _drawn(models: _Models, domain: Domain, points: Array, n: int, random: np.ra
     return _best_of_each(values, excess)
 
 
-def _best_of_each(values: Array, excess: Array) -> Array:
+def _best_of_each(values: Array, excess: Array) -> Index:
     """Return one row for each column: the least value among those without excess, else the least excess."""
     chosen: list[int] = []
     left = np.ones(len(values), bool)
     for column in range(values.shape[1]):
         within = left & (excess[:, column] <= 0.0)
-        score = np.where(within, values[:, column], np.inf) if within.any() else np.where(left, excess[:, column], np.inf)
+        score = (
+            np.where(within, values[:, column], np.inf) if within.any() else np.where(left, excess[:, column], np.inf)
+        )
         chosen.append(int(np.argmin(score)))
         left[chosen[-1]] = False
     return np.array(chosen, dtype=np.intp)

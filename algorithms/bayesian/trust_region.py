@@ -41,7 +41,7 @@ class TuRBO:
     batch_size : int, default 10
         What `ask()` hands out.
     start : int, optional
-        Size of the start design of each region. Default: 2 d, at most a fifth of a known budget, at least 5.
+        Size of the start design of each region. Default: 2 d, at most a tenth of a known budget, at least 5.
     length : float, default 0.8
         Side of the first box, in the unit cube, before it is stretched along long lengthscales.
     smallest, largest : float, default 0.5 ** 7 and 1.6
@@ -146,7 +146,7 @@ class TuRBO:
     def _n_start(self, spec: Spec) -> int:
         if self.start is not None:
             return self.start
-        wanted = 2 * spec.dim if spec.budget is None else min(2 * spec.dim, spec.budget // 5)
+        wanted = 2 * spec.dim if spec.budget is None else min(2 * spec.dim, spec.budget // 10)
         return max(5, wanted)
 
     def _sampled(

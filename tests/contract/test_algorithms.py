@@ -23,8 +23,10 @@ from blackbox.algorithms import (
     GradientEstimation,
     HypE,
     Pymoo,
+    RandomEmbedding,
     RandomSearch,
     Sobol,
+    TuRBO,
 )
 from blackbox.testing import ALGORITHM_CHECKS
 
@@ -33,6 +35,8 @@ CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
     ConsensusBased(particles=6),
     GradientEstimation(),
+    RandomEmbedding(dim=3),
+    TuRBO(batch_size=3, start=4),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
