@@ -98,6 +98,9 @@ class Spec:
         Of points and values.
     budget : int or None
         How many evaluations the user foresees, where known.
+    signs : tuple of float, length m, optional
+        -1 for objectives that the user maximises and 1 for others: what kernels see is the user's values times these.
+        Empty where all are minimised.
     """
 
     space: Any
@@ -106,6 +109,7 @@ class Spec:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float64
     budget: int | None = None
+    signs: tuple[float, ...] = ()
 
     @property
     def dim(self) -> int:

@@ -95,10 +95,18 @@ class Optimizer:
         self.device = checked_device(device)
         self.dtype = parse_dtype(dtype, self.device, self.capabilities)
         self._reduction = Reduction(self.space, constants_of(self.space, self.capabilities))
-        self._spec = Spec(self._reduction.space, m, k, self.device, self.dtype, budget)
+        signs, name = signs_of(self.objectives, self.dtype, self.device), type(algorithm).__name__
+        self._spec = Spec(
+            self._reduction.space,
+            m,
+            k,
+            self.device,
+            self.dtype,
+            budget,
+            () if signs is None else tuple(signs.tolist()),
+        )
         self._generator = make_generator(self.seed, self.device)
         self._token = secrets.token_hex(8)  # tells batches of other optimizers apart; no part of the search
-        signs, name = signs_of(self.objectives, self.dtype, self.device), type(algorithm).__name__
         self._terms = Terms(m, k, signs, self.dtype, self.device, self.capabilities.extras, name)
         self._ledger = Ledger()
         self._queue: Queue | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, S
 from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.options import AcquisitionError, AcquisitionSetting, option_of
+from blackbox.algorithms.bayesian.pareto.reference import checked_reference, settled
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
@@ -29,7 +31,7 @@ _MANY = 2**31
 class BayesianOptimization:
     """Gaussian processes and log expected improvement, for functions that cost more than a second.
 
-    One objective; real, integer, ordinal, categorical and conditional parameters; black-box constraints;
+    One objective, or several; real, integer, ordinal, categorical and conditional parameters; black-box constraints;
     failed evaluations, which are learned from; noise, known or not; any batch size and pending candidates.
     An ask takes 10 to 50 ms up to 300 evaluations and O(n^3) time beyond.
 
@@ -50,6 +52,13 @@ class BayesianOptimization:
         What `ask()` hands out.
     sparse : bool, default False
         Whether few of many parameters are expected to matter (SAAS, at modes of its posterior): for 20 to 200 of them.
+    reference_point : sequence of m numbers, optional
+        Of several objectives, in their own directions: only what is better in all of them counts. Default: inferred
+        from the feasible values, a tenth of the front's range beyond its nadir, and settled once one of them is better
+        than the nadir in all objectives.
+    several : "auto", "hypervolume" or "scalarised", default "auto"
+        What is improved with several objectives: the dominated hypervolume (at most four objectives), or for each
+        candidate a random augmented Tchebycheff scalarisation (ParEGO). "auto": the hypervolume where possible.
 
     References
     ----------
@@ -72,6 +81,8 @@ class BayesianOptimization:
     warp: bool = True
     batch_size: int = 1
     sparse: bool = False
+    reference_point: tuple[float, ...] | None = None
+    several: Literal["auto", "hypervolume", "scalarised"] = "auto"
 
     def __post_init__(self) -> None:
         option = option_of(self.acquisition)
@@ -85,6 +96,10 @@ class BayesianOptimization:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
+        if self.several not in ("auto", "hypervolume", "scalarised"):
+            raise SettingError(f'several: expected "auto", "hypervolume" or "scalarised", got {self.several!r}')
+        if self.reference_point is not None:
+            object.__setattr__(self, "reference_point", checked_reference(self.reference_point))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -94,7 +109,8 @@ class BayesianOptimization:
     def init(self, spec: Spec, generator: torch.Generator) -> BayesianState:
         """Return the state before anything is known."""
         seed = int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
-        return BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
+        state = BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
+        return state if self.reference_point is None else settled(state, spec, self.reference_point)
 
     def ready(self, spec: Spec, state: BayesianState, pending: int) -> int:
         """Return a number without meaning: any batch can be handed out at any time."""

@@ -121,14 +121,15 @@ class Features:
         if not len(columns):
             return np.full((len(x), self.n), self._size)
         angle = torch.from_numpy(x[:, columns] @ self._frequency.T + self._phase)
-        angle.cos_().mul_(self._size)  # vectorised: four times as fast as NumPy's
-        return np.asarray(angle.numpy())
+        wave: Array = (angle.cos_() * self._size).numpy()  # vectorised: four times as fast as NumPy's
+        return wave
 
     def _wave_slope(self, x: Array) -> Array:
         columns = self._layout.smooth
         if not len(columns):
             return np.zeros((len(x), self.n))
-        return -self._size * np.sin(x[:, columns] @ self._frequency.T + self._phase)
+        slope: Array = np.sin(x[:, columns] @ self._frequency.T + self._phase) * -self._size
+        return slope
 
     def _rest(self, x: Array, without: int | None = None) -> Array | float:
         product: Array | float = 1.0

@@ -41,12 +41,12 @@ class TuRBO:
     batch_size : int, default 10
         What `ask()` hands out.
     start : int, optional
-        Size of the start design of each region. Default: 2 d, at most a tenth of a known budget, at least 5.
+        Size of the start design of each region. Default: 2 d; of a known budget a twentieth at most, at least 10.
     length : float, default 0.8
         Side of the first box, in the unit cube, before it is stretched along long lengthscales.
     smallest, largest : float, default 0.5 ** 7 and 1.6
         Sides at which a region ends, and beyond which it does not grow.
-    successes : int, default 3
+    successes : int, default 10
         Improving batches in a row after which the side doubles.
     failures : int, optional
         Evaluations in a row without an improvement after which the side halves. Default: max(4, d).
@@ -77,7 +77,7 @@ class TuRBO:
     length: float = 0.8
     smallest: float = 0.5**7
     largest: float = 1.6
-    successes: int = 3
+    successes: int = 10
     failures: int | None = None
     max_rows: int = 1500
 
@@ -146,8 +146,7 @@ class TuRBO:
     def _n_start(self, spec: Spec) -> int:
         if self.start is not None:
             return self.start
-        wanted = 2 * spec.dim if spec.budget is None else min(2 * spec.dim, spec.budget // 10)
-        return max(5, wanted)
+        return 2 * spec.dim if spec.budget is None else min(2 * spec.dim, max(10, spec.budget // 20))
 
     def _sampled(
         self,

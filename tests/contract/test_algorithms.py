@@ -18,6 +18,7 @@ from blackbox.algorithms import (
     NSGA3,
     RVEA,
     BayesianOptimization,
+    BestOfData,
     ConsensusBased,
     EvoX,
     GradientEstimation,
@@ -26,13 +27,20 @@ from blackbox.algorithms import (
     RandomEmbedding,
     RandomSearch,
     Sobol,
+    SurrogateAscent,
+    SurrogateEvolution,
     TuRBO,
 )
+from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.testing import ALGORITHM_CHECKS
+
+_TINY = EnsembleSettings(hidden=(8,), epochs=2)
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
+    BayesianOptimization(several="hypervolume"),
+    BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
     RandomEmbedding(dim=3),
@@ -59,6 +67,9 @@ CASES: list[Algorithm[Any]] = [
     Pymoo("MOPSO_CD", {"pop_size": 12}),
     EvoX("NSGA2", {"pop_size": 12}),
     EvoX("PSO", {"pop_size": 12}),
+    BestOfData(),
+    SurrogateAscent(batch_size=8, steps=3, ensemble=_TINY),
+    SurrogateEvolution(batch_size=8, population_size=8, generations=2, ensemble=_TINY),
 ]
 
 
