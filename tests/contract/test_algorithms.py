@@ -16,6 +16,7 @@ from blackbox.algorithms import (
     MOEAD,
     NSGA2,
     NSGA3,
+    ROOT,
     RVEA,
     BayesianOptimization,
     BestOfData,
@@ -31,6 +32,8 @@ from blackbox.algorithms import (
     SurrogateEvolution,
     TuRBO,
 )
+from blackbox.algorithms.offline.root import Synthetic, Walks
+from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.testing import ALGORITHM_CHECKS
 
@@ -45,6 +48,15 @@ CASES: list[Algorithm[Any]] = [
     GradientEstimation(),
     RandomEmbedding(dim=3),
     TuRBO(batch_size=3, start=4),
+    ROOT(
+        batch_size=8,
+        epochs=2,
+        synthetic=Synthetic(per_epoch=2),
+        walks=Walks(steps=3, starts=16),
+        bridge=BridgeSettings(width=8, depth=1),
+        sampling=BridgeSampling(steps=5),
+        oversample=2,
+    ),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),

@@ -13,9 +13,10 @@ from torch import Tensor
 import blackbox as bb
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import BestOfData, SurrogateAscent, SurrogateEvolution
+from blackbox.algorithms import ROOT, BestOfData, SurrogateAscent, SurrogateEvolution
 from blackbox.problems import OfflineProblem, OfflineSet
 from blackbox.space import Space
+from blackbox.surrogates.bridge import BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
 
 TINY = EnsembleSettings(hidden=(8,), epochs=2)
@@ -24,6 +25,7 @@ CASES: list[Algorithm[Any]] = [
     BestOfData(),
     SurrogateAscent(ensemble=TINY, steps=2),
     SurrogateEvolution(ensemble=TINY, generations=2),
+    ROOT(batch_size=8, epochs=2, oversample=2, bridge=BridgeSettings(width=8, depth=1)),
 ]
 
 
