@@ -32,7 +32,7 @@ from blackbox.algorithms import (
     SurrogateEvolution,
     TuRBO,
 )
-from blackbox.algorithms.offline.root import Synthetic, Walks
+from blackbox.algorithms.offline.root import Proposing, Synthetic, Walks
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.testing import ALGORITHM_CHECKS
@@ -55,7 +55,7 @@ CASES: list[Algorithm[Any]] = [
         walks=Walks(steps=3, starts=16),
         bridge=BridgeSettings(width=8, depth=1),
         sampling=BridgeSampling(steps=5),
-        oversample=2,
+        proposing=Proposing(oversample=2, rounds=2),
     ),
     RandomSearch(),
     RandomSearch(batch_size=5),
