@@ -25,10 +25,12 @@ from blackbox.algorithms import (
     GradientEstimation,
     HypE,
     Pymoo,
+    RandomEmbedding,
     RandomSearch,
     Sobol,
     SurrogateAscent,
     SurrogateEvolution,
+    TuRBO,
 )
 from blackbox.algorithms.offline.root import Proposing, Synthetic, Walks
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
@@ -44,6 +46,8 @@ CASES: list[Algorithm[Any]] = [
     BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
+    RandomEmbedding(dim=3),
+    TuRBO(batch_size=3, start=4),
     ROOT(
         batch_size=8,
         epochs=2,
