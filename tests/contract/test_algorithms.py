@@ -26,13 +26,15 @@ from blackbox.algorithms import (
     HypE,
     ParetoFlow,
     Pymoo,
+    RandomEmbedding,
     RandomSearch,
     Sobol,
     SurrogateAscent,
     SurrogateEvolution,
+    TuRBO,
 )
 from blackbox.algorithms.offline.pareto_flow import Guidance
-from blackbox.algorithms.offline.root import Synthetic, Walks
+from blackbox.algorithms.offline.root import Proposing, Synthetic, Walks
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.surrogates.flow import FlowSettings
@@ -47,6 +49,8 @@ CASES: list[Algorithm[Any]] = [
     BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
+    RandomEmbedding(dim=3),
+    TuRBO(batch_size=3, start=4),
     ROOT(
         batch_size=8,
         epochs=2,
@@ -54,7 +58,7 @@ CASES: list[Algorithm[Any]] = [
         walks=Walks(steps=3, starts=16),
         bridge=BridgeSettings(width=8, depth=1),
         sampling=BridgeSampling(steps=5),
-        oversample=2,
+        proposing=Proposing(oversample=2, rounds=2),
     ),
     ParetoFlow(
         designs=12,
