@@ -19,13 +19,14 @@ from blackbox.errors import SettingError
 from blackbox.surrogates.flow import integrate
 from blackbox.surrogates.reporting import report
 
-__all__ = ["Box", "Guidance", "sample_guided"]
+__all__ = ["Box", "Guidance", "Sampled", "sample_guided"]
 
 Cone = Literal["gain", "centred", "none"]
 Velocity = Callable[[Tensor, float], Tensor]
 Predict = Callable[[Tensor], Tensor]
 
 _STAGE = "sampling designs"
+_PARTS = (8, 4, 2, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,24 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Sampled:
+    """What was found.
+
+    Attributes
+    ----------
+    archive : Archive
+    elite : Elite
+    way : list of Archive
+        The archive at the start, after an eighth, a quarter and half of the first pass, and after each pass but the
+        last: from the data to what is predicted to be best.
+    """
+
+    archive: Archive
+    elite: Elite
+    way: list[Archive]
+
+
+@dataclass(frozen=True, slots=True)
 class _Step:
     """Designs on their way at one time: where they are, their velocity there, and the design they lead to."""
 
@@ -163,8 +182,8 @@ def sample_guided(
     box: Box,
     settings: Guidance,
     generator: torch.Generator,
-) -> tuple[Archive, Elite]:
-    """Return the best design of each stream, and the best of all designs on the way.
+) -> Sampled:
+    """Return the best design of each stream, the best of all designs on the way, and the way itself.
 
     Parameters
     ----------
@@ -189,6 +208,8 @@ def sample_guided(
     """
     n, d = len(streams), start.x.shape[1]
     archive, elite = start, Elite(start.x, start.values, max(1, settings.elite))
+    way = [start]
+    marks = [{max(1, settings.guided_steps // part) for part in parts} for parts in (_PARTS, (1,))]
     for round_ in range(settings.rounds):
         early = 1.0 - (1.0 - settings.guided_from) * settings.closer**round_
         x = torch.randn((n, d), generator=generator, dtype=start.x.dtype, device=start.x.device)
@@ -203,17 +224,18 @@ def sample_guided(
             t = early + step * dt
             push = _push(settings, round_, t, dt)
             moved = now.x + now.velocity * dt
+            frame = Frame.of(archive.values)
             if push:
-                frame = Frame.of(archive.values)
                 moved = moved + push * _uphill(velocity, predict, now, t, streams, frame, box, settings)
-            now, values = _compete(velocity, predict, moved, t + dt, dt, streams, archive, box, settings, generator)
-            frame = Frame.of(torch.cat([archive.values, values]))
+            now, values = _compete(velocity, predict, moved, t + dt, dt, streams, frame, box, settings, generator)
             archive = archive.improved(now.design, values, streams, frame, settings.scalarisation)
             if settings.elite:
                 elite.add(now.design, values)
+            if step + 1 in marks[round_ > 0]:
+                way.append(archive)
             report(_STAGE, round_ * settings.guided_steps + step + 1, settings.rounds * settings.guided_steps)
     elite.settle()
-    return archive, elite
+    return Sampled(archive, elite, way[:-1])
 
 
 def _seen(velocity: Velocity, x: Tensor, t: float, box: Box) -> _Step:
@@ -263,7 +285,7 @@ def _compete(
     t: float,
     dt: float,
     streams: Streams,
-    archive: Archive,
+    frame: Frame,
     box: Box,
     settings: Guidance,
     generator: torch.Generator,
@@ -275,7 +297,6 @@ def _compete(
     with torch.no_grad():
         born = _seen(velocity, offspring, t, box)
         values = predict(born.design)
-    frame = Frame.of(torch.cat([archive.values, values[:: max(1, copies)]]))
     pool = streams.neighbours.unsqueeze(-1) * copies + torch.arange(copies, device=moved.device)
     pool = pool.reshape(n, -1)
     offered, weights = values[pool], streams.weights.unsqueeze(1)

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from blackbox.algorithms.evolutionary.ranking import ranks
 from blackbox.algorithms.evolutionary.reference import das_dennis, das_dennis_size, simplex_directions
 
 __all__ = ["Frame", "Scalarisation", "Streams", "alignment", "make_streams", "worth"]
@@ -61,7 +62,7 @@ class Frame:
         Wider, because a stream at the end of the front would have nothing to gain beyond it otherwise, and the front
         would shrink from its ends.
         """
-        front = values[_is_front(values)]
+        front = values[ranks(values, stop=1) == 0]
         ideal, nadir = front.amin(0), front.amax(0)
         least = 1e-3 * (values.amax(0) - values.amin(0)) + 1e-4 * ideal.abs() + 1e-3  # never lost in rounding
         margin = _MARGIN * torch.maximum(nadir - ideal, least)
@@ -70,13 +71,6 @@ class Frame:
     def gain(self, values: Tensor) -> Tensor:
         """Return (nadir - f) / (nadir - ideal), shape (..., m): 0 at the nadir, 1 at the ideal point."""
         return (self.nadir - values) / (self.nadir - self.ideal)
-
-
-def _is_front(values: Tensor) -> Tensor:
-    """Return which rows of values of shape (n, m) no other row dominates, by all pairs."""
-    no_worse = (values.unsqueeze(0) <= values.unsqueeze(1)).all(-1)
-    better = (values.unsqueeze(0) < values.unsqueeze(1)).any(-1)
-    return ~(no_worse & better).any(1)
 
 
 def make_streams(m: int, count: int, neighbours: int | None, *, device: torch.device) -> Streams:
