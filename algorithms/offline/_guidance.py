@@ -50,15 +50,15 @@ class Guidance:
         whatever the predictors, and its factors (1 - t) / t to the sum 1.
     guided_from : float in (0, 1), default 0.8
         The time up to which the flow is followed alone.
-    noise : float, default 0.1
-        g: the deviation of offspring is g sqrt(dt).
+    noise : float, default 0.5
+        g: the deviation of offspring is g sqrt(dt); 0.1 as published.
     warm_steps : int, default 16
         Steps up to `guided_from`.
     method : {"heun", "euler"}, default "heun"
         How those steps are made.
-    guided_steps : int, default 40
+    guided_steps : int, default 20
         Steps from `guided_from` to 1.
-    rounds : int, default 4
+    rounds : int, default 8
         Passes of the guided part; one as published. From the second on, streams start from their archived designs,
         carried back along the straight path with fresh noise to a time that comes closer to 1 with each pass.
     closer : float in (0, 1], default 0.7
@@ -68,6 +68,8 @@ class Guidance:
     cone : {"gain", "centred", "none"}, default "gain"
         Which of the neighbours' designs a stream may take: those whose gain (nadir - f) / (nadir - ideal), or whose
         -f in standardised units, as published, is within the cone of its weight; or any.
+    cone_width : float, default 8
+        What the opening angles of the cones are multiplied by; 1 as published.
     through_flow : bool, default False
         Whether the gradient goes through the velocity, too. As published, the velocity is a constant in it.
     elite : int, default 2000
@@ -80,14 +82,15 @@ class Guidance:
     strength: float = 5.0
     gradient: Literal["unit", "plain"] = "unit"
     guided_from: float = 0.8
-    noise: float = 0.1
+    noise: float = 0.5
     warm_steps: int = 16
     method: Literal["heun", "euler"] = "heun"
-    guided_steps: int = 40
-    rounds: int = 4
+    guided_steps: int = 20
+    rounds: int = 8
     closer: float = 0.7
     scalarisation: Scalarisation = "tchebycheff"
     cone: Cone = "gain"
+    cone_width: float = 8.0
     through_flow: bool = False
     elite: int = 2000
 
@@ -106,7 +109,7 @@ class Guidance:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise SettingError(f"{name}: expected one of {list(allowed)}, got {getattr(self, name)!r}")
-        for name in ("strength", "noise"):
+        for name in ("strength", "noise", "cone_width"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise SettingError(f"{name}: expected a finite number >= 0, got {getattr(self, name)!r}")
         if not 0 < self.guided_from < 1:
@@ -121,6 +124,7 @@ class Guidance:
         The cone is the sound one, not that of the code, and archives start with the best points, not the worst.
         """
         return cls(
+            noise=0.1,
             strength=2.0,
             gradient="plain",
             warm_steps=800,
@@ -128,6 +132,7 @@ class Guidance:
             guided_steps=200,
             rounds=1,
             scalarisation="weighted_sum",
+            cone_width=1.0,
             elite=0,
         )
 

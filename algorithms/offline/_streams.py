@@ -73,7 +73,7 @@ class Frame:
         return (self.nadir - values) / (self.nadir - self.ideal)
 
 
-def make_streams(m: int, count: int, neighbours: int | None, *, device: torch.device) -> Streams:
+def make_streams(m: int, count: int, neighbours: int | None, *, width: float = 1.0, device: torch.device) -> Streams:
     """Return at least `count` evenly spread weights (as many where a lattice would be twice that), float32.
 
     Parameters
@@ -85,6 +85,8 @@ def make_streams(m: int, count: int, neighbours: int | None, *, device: torch.de
         lattice grows in leaps; where it had more than twice as many rows, two layers with at most that many are.
     neighbours : int, optional
         Default m + 1, itself included.
+    width : float, default 1
+        What the opening angles are multiplied by.
 
     References
     ----------
@@ -104,7 +106,8 @@ def make_streams(m: int, count: int, neighbours: int | None, *, device: torch.de
     cosine = (unit @ unit.mT).fill_diagonal_(2.0)
     order = cosine.topk(min(max(m, (neighbours or m + 1) - 1) + 1, len(weights)))
     angles = order.values[:, 1 : m + 1].clamp(-1.0, 1.0).acos()
-    cone = angles.mean(-1).cos() if angles.shape[1] else torch.full_like(weights[:, 0], -1.0)
+    opening = width * angles.mean(-1) if angles.shape[1] else torch.full_like(weights[:, 0], math.pi)
+    cone = opening.clamp_max(math.pi).cos()
     return Streams(weights, order.indices[:, : neighbours or m + 1], cone)
 
 

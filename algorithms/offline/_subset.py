@@ -15,7 +15,7 @@ __all__ = ["Selection", "distinct", "hedged_order", "order_designs"]
 
 Selection = Literal["hypervolume", "crowding"]
 
-_REFERENCE = 1.1
+_REFERENCE = 2.2
 _MOST = 1000  # designs that compete by hypervolume
 _EXACT_OBJECTIVES = 3
 _SAMPLES = 1 << 15

@@ -225,7 +225,10 @@ class ParetoFlow:
         """Return the state with the designs of one more pass of guided sampling, best first."""
         models = state.models
         assert models is not None
-        streams = make_streams(spec.n_objectives, self.guidance.streams, self.guidance.neighbours, device=spec.device)
+        guidance = self.guidance
+        streams = make_streams(
+            spec.n_objectives, guidance.streams, guidance.neighbours, width=guidance.cone_width, device=spec.device
+        )
         rows = table.best(len(streams))
         x, values = models.encode(spec, table.x[rows]), models.targets.apply(table.values[rows])
         start = assign(x, values, streams, Frame.of(values), self.guidance.scalarisation)
