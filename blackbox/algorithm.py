@@ -101,6 +101,8 @@ class Spec:
     signs : tuple of float, length m, optional
         -1 for objectives that the user maximises and 1 for others: what kernels see is the user's values times these.
         Empty where all are minimised.
+    reference : tuple of float, length m, or None
+        The problem's reference point, minimised as kernels see values, where it has one.
     """
 
     space: Any
@@ -110,6 +112,7 @@ class Spec:
     dtype: torch.dtype = torch.float64
     budget: int | None = None
     signs: tuple[float, ...] = ()
+    reference: tuple[float, ...] | None = None
 
     @property
     def dim(self) -> int:

@@ -51,9 +51,10 @@ class BayesianOptimization:
     batch_size : int, default 1
         What `ask()` hands out.
     reference_point : sequence of m numbers, optional
-        Of several objectives, in their own directions: only what is better in all of them counts. Default: inferred
-        from the feasible values, a tenth of the front's range beyond its nadir, and settled once one of them is better
-        than the nadir in all objectives.
+        Of several objectives, in their own directions: only what is better in all of them counts. Default: the
+        problem's `reference_point`; else inferred from the feasible values, a tenth of the front's range beyond its
+        nadir, and settled once it has hardly moved during 20 evaluations. Give one where you can: it says which part
+        of the front is of interest.
     several : "auto", "hypervolume" or "scalarised", default "auto"
         What is improved with several objectives: the dominated hypervolume (at most four objectives), or for each
         candidate a random augmented Tchebycheff scalarisation (ParEGO). "auto": the hypervolume where possible.
@@ -107,7 +108,7 @@ class BayesianOptimization:
         """Return the state before anything is known."""
         seed = int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
         state = BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
-        return state if self.reference_point is None else settled(state, spec, self.reference_point)
+        return settled(state, spec, self.reference_point)
 
     def ready(self, spec: Spec, state: BayesianState, pending: int) -> int:
         """Return a number without meaning: any batch can be handed out at any time."""
