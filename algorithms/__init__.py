@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from blackbox.algorithms.adapters.evox import EvoX as EvoX
     from blackbox.algorithms.adapters.pymoo import Pymoo as Pymoo
     from blackbox.algorithms.bayesian import BayesianOptimization as BayesianOptimization
+    from blackbox.algorithms.bayesian.embedding import RandomEmbedding as RandomEmbedding
+    from blackbox.algorithms.bayesian.trust_region import TuRBO as TuRBO
     from blackbox.algorithms.cma_es import CMAES as CMAES
     from blackbox.algorithms.consensus import ConsensusBased as ConsensusBased
     from blackbox.algorithms.evolutionary.de import DE as DE
@@ -45,8 +47,10 @@ _HOMES = {
     "Pymoo": "adapters.pymoo",
     "ROOT": "offline.root",
     "RVEA": "evolutionary.rvea_search",
+    "RandomEmbedding": "bayesian.embedding",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
+    "TuRBO": "bayesian.trust_region",
     "SurrogateAscent": "offline.surrogate_ascent",
     "SurrogateEvolution": "offline.surrogate_evolution",
 }

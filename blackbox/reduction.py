@@ -81,6 +81,8 @@ class Reduction:
     @property
     def values(self) -> dict[str, Any]:
         """What the constant columns are held at, by name."""
+        if not self.constants:
+            return {}
         names = self.full.names
         return {names[column]: self._value(column, code) for column, code in self.constants.items()}
 

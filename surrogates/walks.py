@@ -101,7 +101,15 @@ class WalkTable:
 
 
 def tabulate_walks(
-    draw: Draw, start: Tensor, lengthscale: Interval, scale: Interval, *, steps: int, rate: float, tolerance: float
+    draw: Draw,
+    start: Tensor,
+    lengthscale: Interval,
+    scale: Interval,
+    *,
+    steps: int,
+    rate: float,
+    tolerance: float,
+    like: WalkTable | None = None,
 ) -> WalkTable | None:
     """Return the ends of walks for every lengthscale and scale in two intervals; None where interpolation fails.
 
@@ -119,7 +127,12 @@ def tabulate_walks(
         Of the walks.
     tolerance : float
         Relative to the root mean square of high - low.
+    like : WalkTable, optional
+        Of functions of the same kind (of another sample of the data, say): its nodes are taken, without a check.
     """
+    if like is not None:
+        table = _tabulate(draw, start, like.lengthscales, like.scales, steps, rate)
+        return WalkTable(table.lengthscales, table.scales, table.ends, like.error)
     places = torch.tensor(_CHECKS, dtype=torch.float64)
     lengths, scales = (low + (high - low) * places[:, k] for k, (low, high) in enumerate((lengthscale, scale)))
     truth = walk(draw(lengths, scales), start, steps=steps, rate=rate)

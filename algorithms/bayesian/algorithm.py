@@ -56,6 +56,8 @@ class BayesianOptimization:
     input_constraints : sequence of LinearConstraint or callables, default ()
         What is known about inputs: no candidate violates them. A callable maps names to columns, shape (n,), and
         returns what is feasible at <= 0, or True where feasible.
+    sparse : bool, default False
+        Whether few of many parameters are expected to matter (SAAS, at modes of its posterior): for 20 to 200 of them.
     reference_point : sequence of m numbers, optional
         Of several objectives, in their own directions: only what is better in all of them counts. Default: inferred
         from the feasible values, a tenth of the front's range beyond its nadir, and settled once one of them is better
@@ -85,6 +87,7 @@ class BayesianOptimization:
     warp: bool = True
     batch_size: int = 1
     input_constraints: tuple[InputConstraint, ...] = ()
+    sparse: bool = False
     reference_point: tuple[float, ...] | None = None
     several: Literal["auto", "hypervolume", "scalarised"] = "auto"
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from blackbox._arguments import whole_number
 from blackbox.errors import SettingError
 
-__all__ = ["Synthetic", "Walks"]
+__all__ = ["Interval", "Proposing", "Synthetic", "Walks"]
 
 Interval = tuple[float, float]
 
@@ -101,3 +102,55 @@ class Walks:
         for name in ("least_gain", "tolerance"):
             if not getattr(self, name) >= 0:
                 raise SettingError(f"{name}: expected a number >= 0, got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposing:
+    """Which designs are sampled from the bridge, and which of them are handed out.
+
+    Parameters
+    ----------
+    target : float, optional
+        The standardised value that is asked of the bridge (deviations above the mean of the data, better being
+        larger). Default: from `best_possible`, or else values between 0.2 and 1 times the largest that a high end had
+        in training, drawn for each design.
+    best_possible : float, optional
+        The best value that the objective can have, where it is known, as a minimised value (negated where the
+        objective is maximised). The target is 0.8 times its standardised value.
+    sources : int, default 1024
+        How many of the best points of the data are translated.
+    oversample : int, default 32
+        How many designs are sampled for each of a batch, in each round.
+    rounds : int, default 3
+        1: translate points of the data. More: translate the best predicted designs of a round again.
+    ranked : bool, default True
+        Hand out the best predicted designs; otherwise they come in the order of their sources.
+    noises : tuple of float, default (0.01, 0.1, 1.0)
+        How much noise the data have is not known, relative to the scale of the functions: for each of these there is
+        a posterior mean that predicts, and they choose designs in turn.
+    novel : bool, default True
+        Hand out points of the data only when nothing else is left.
+    """
+
+    target: float | None = None
+    best_possible: float | None = None
+    sources: int = 1024
+    oversample: int = 32
+    rounds: int = 3
+    ranked: bool = True
+    noises: tuple[float, ...] = (0.01, 0.1, 1.0)
+    novel: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("sources", "oversample", "rounds"):
+            whole_number(getattr(self, name), name, 1)
+        for name in ("target", "best_possible"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
+                raise SettingError(f"{name}: expected a finite number or None, got {value!r}")
+        for name in ("ranked", "novel"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingError(f"{name}: expected True or False, got {getattr(self, name)!r}")
+        object.__setattr__(self, "noises", tuple(self.noises))
+        if not self.noises or not all(isinstance(v, (int, float)) and 0 < v < math.inf for v in self.noises):
+            raise SettingError(f"noises: expected numbers > 0, one at least, got {self.noises!r}")

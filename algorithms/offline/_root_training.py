@@ -15,9 +15,9 @@ from blackbox.surrogates.bridge_training import fit_bridge
 from blackbox.surrogates.posterior_draws import SmoothFunctions
 from blackbox.surrogates.walks import Ends, WalkTable, tabulate_walks, walk
 
-__all__ = ["Learned", "learn"]
+__all__ = ["Learned", "PairSource", "learn"]
 
-_WORTH = 24  # functions from which tabulated walks cost less
+_WORTH = 8  # functions from which tabulated walks cost less
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def learn(
     ----------
     Dao et al., *ROOT*, NeurIPS 2025, sections 3.1 to 3.3.
     """
-    source = _Pairs.of(data, synthetic, walks, epochs, generator)
+    source = PairSource.of(data, synthetic, walks, epochs, generator)
     found = fit_bridge(source.epochs(), bridge, generator, epochs=epochs)
     tally, table = source.tally, source.table
     error = float("nan") if table is None else table.error
@@ -85,7 +85,7 @@ def learn(
 
 
 @dataclass
-class _Pairs:
+class PairSource:
     """Makes the pairs of every epoch."""
 
     data: Standardised
@@ -101,23 +101,33 @@ class _Pairs:
     @classmethod
     def of(
         cls, data: Standardised, synthetic: Synthetic, walks: Walks, epochs: int, generator: torch.Generator
-    ) -> _Pairs:
+    ) -> PairSource:
         rows = data.rows(synthetic, generator)
-        result = cls(
+        return cls(
             data, synthetic, walks, epochs, generator, data.lengthscale(synthetic), rows, table=None, tally=_Tally()
         )
-        changing = (rows is not None and synthetic.redraw) or len(result.pool()) > walks.starts
-        if walks.tolerance and not changing and epochs * synthetic.per_epoch >= _WORTH:
-            result.table = tabulate_walks(
-                result.draw,
-                data.x[result.pool()],
-                result.lengthscale,
-                synthetic.scale,
-                steps=walks.steps,
-                rate=walks.rate,
-                tolerance=walks.tolerance,
-            )
-        return result
+
+    @property
+    def is_redrawn(self) -> bool:
+        """Whether other rows condition the functions of every epoch."""
+        return self.rows is not None and self.synthetic.redraw
+
+    def tabulate(self) -> WalkTable | None:
+        """Return the ends of walks for all functions of an epoch (of all epochs, for the same rows), where it pays."""
+        walks, pool = self.walks, self.pool()
+        functions = self.synthetic.per_epoch * (1 if self.is_redrawn else self.n_epochs)
+        if not walks.tolerance or len(pool) > walks.starts or functions < _WORTH:
+            return None
+        return tabulate_walks(
+            self.draw,
+            self.data.x[pool],
+            self.lengthscale,
+            self.synthetic.scale,
+            steps=walks.steps,
+            rate=walks.rate,
+            tolerance=walks.tolerance,
+            like=self.table,
+        )
 
     def draw(self, lengthscale: Tensor, scale: Tensor) -> SmoothFunctions:
         return self.data.functions(lengthscale, scale, self.synthetic.noise, self.rows)
@@ -131,8 +141,10 @@ class _Pairs:
 
     def epochs(self) -> Iterator[Pairs]:
         for epoch in range(self.n_epochs):
-            if epoch and self.rows is not None and self.synthetic.redraw:
+            if epoch and self.is_redrawn:
                 self.rows = self.data.rows(self.synthetic, self.generator)
+            if epoch == 0 or (self.is_redrawn and self.table is not None):
+                self.table = self.tabulate()
             ends = self.ends()
             pairs = self.keep(ends)
             self.tally.add(ends, pairs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -11,17 +10,16 @@ from torch import Tensor
 from blackbox._arguments import whole_number
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
 from blackbox.algorithms.offline._data import Told, TrainingSet, no_rows, training_set, with_seen
-from blackbox.algorithms.offline._designs import among, first_of_each, perturbed
+from blackbox.algorithms.offline._designs import among
 from blackbox.algorithms.offline._root_data import Standardised
-from blackbox.algorithms.offline._root_settings import Synthetic, Walks
+from blackbox.algorithms.offline._root_sampling import Sampler
+from blackbox.algorithms.offline._root_settings import Proposing, Synthetic, Walks
 from blackbox.algorithms.offline._root_training import Learned, learn
-from blackbox.errors import SettingError
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 
-__all__ = ["ROOT", "ROOTState", "Synthetic", "Walks"]
+__all__ = ["ROOT", "Proposing", "ROOTState", "Synthetic", "Walks"]
 
 _MANY = 2**31
-_ROUNDS = 4  # of sampling, and of perturbing, until there are enough new designs
 
 
 @dataclass(frozen=True)
@@ -86,21 +84,8 @@ class ROOT:
         The network and its training.
     sampling : BridgeSampling
         How designs are sampled.
-    target : float, optional
-        The standardised value that is asked of the bridge (deviations above the mean of the data, better being
-        larger). Default: from `best_possible`, or else values between 0.2 and 1 times the largest that a high end had
-        in training, drawn for each design.
-    best_possible : float, optional
-        The best value that the objective can have, where it is known, as a minimised value (negated where the
-        objective is maximised). The target is 0.8 times its standardised value.
-    sources : int, default 1024
-        How many of the best points of the data are translated.
-    oversample : int, default 32
-        How many designs are sampled for each of a batch.
-    ranked : bool, default True
-        Hand out the best predicted ones first; otherwise in the order of their sources.
-    novel : bool, default True
-        Hand out points of the data only when nothing else is left.
+    proposing : Proposing
+        Which designs are sampled and handed out.
     retrain_after : int, default 1
         Train anew once so many rows were told since the last training. Larger values save time where results are
         told back one by one.
@@ -134,24 +119,12 @@ class ROOT:
     walks: Walks = field(default_factory=Walks)
     bridge: BridgeSettings = field(default_factory=BridgeSettings)
     sampling: BridgeSampling = field(default_factory=BridgeSampling)
-    target: float | None = None
-    best_possible: float | None = None
-    sources: int = 1024
-    oversample: int = 32
-    ranked: bool = True
-    novel: bool = True
+    proposing: Proposing = field(default_factory=Proposing)
     retrain_after: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "epochs", "sources", "oversample", "retrain_after"):
+        for name in ("batch_size", "epochs", "retrain_after"):
             whole_number(getattr(self, name), name, 1)
-        for name in ("target", "best_possible"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
-                raise SettingError(f"{name}: expected a finite number or None, got {value!r}")
-        for name in ("ranked", "novel"):
-            if not isinstance(getattr(self, name), bool):
-                raise SettingError(f"{name}: expected True or False, got {getattr(self, name)!r}")
 
     @classmethod
     def published(
@@ -181,7 +154,7 @@ class ROOT:
         return cls(
             epochs=epochs,
             synthetic=Synthetic(lengthscale=around, scale=around, noise=0.01, rows=rows or 20000, redraw=True),
-            walks=Walks(steps=100, rate=0.05 if sequences else 0.001, tolerance=0.0),
+            walks=Walks(steps=100, rate=0.05 if sequences else 0.001),
             bridge=BridgeSettings(
                 width=1024,
                 variance="doubled",
@@ -191,11 +164,9 @@ class ROOT:
                 average_from=2000,
             ),
             sampling=BridgeSampling(steps=200, noise=0.2, guidance=-1.5, swapped=True),
-            best_possible=best_possible,
-            sources=128,
-            oversample=1,
-            ranked=False,
-            novel=False,
+            proposing=Proposing(
+                best_possible=best_possible, sources=128, oversample=1, rounds=1, ranked=False, novel=False
+            ),
         )
 
     @property
@@ -223,24 +194,23 @@ class ROOT:
         if state.learned is None or len(state.told) - state.used >= self.retrain_after:
             state = self._train(spec, state, generator)
         if request.fixed is not None:
-            return self._ask_fixed(spec, state, request, generator)
-        if len(state.waiting) < request.n:
-            state = self._sample(spec, state, request.n, generator)
-        x, predicted = state.waiting[: request.n], state.predicted[: request.n]
-        state = replace(
-            state,
-            waiting=state.waiting[request.n :],
-            predicted=state.predicted[request.n :],
-            handed=torch.cat([state.handed, x]),
-        )
-        return state, self._candidates(state, x, predicted)
+            x, predicted = self._sampler(spec, state, generator).held(request.n, request.fixed, state.handed)
+        else:
+            if len(state.waiting) < request.n:
+                wanted, sampler = max(request.n, self.batch_size), self._sampler(spec, state, generator)
+                waiting, expected = sampler.designs(wanted, state.waiting, state.handed)
+                state = replace(state, waiting=waiting, predicted=expected)
+            x, predicted = state.waiting[: request.n], state.predicted[: request.n]
+            state = replace(state, waiting=state.waiting[request.n :], predicted=state.predicted[request.n :])
+        state = replace(state, handed=torch.cat([state.handed, x]))
+        if self.proposing.ranked:
+            order = predicted.argsort(descending=True, stable=True)
+            x, predicted = x[order], predicted[order]
+        return state, Candidates(x, {"predicted": predicted, "known": among(x, state.told.x)})
 
     def result(self, spec: Spec, state: ROOTState) -> Front | None:
         """Leave it to the optimizer."""
         return None
-
-    def _candidates(self, state: ROOTState, x: Tensor, predicted: Tensor) -> Candidates:
-        return Candidates(x, {"predicted": predicted, "known": among(x, state.told.x)})
 
     def _learned_from(self, state: ROOTState) -> TrainingSet:
         told = replace(state.told, x=state.told.x[: state.used], values=state.told.values[: state.used])
@@ -252,98 +222,8 @@ class ROOT:
         learned = learn(data, self.synthetic, self.walks, self.bridge, self.epochs, generator)
         return replace(state, learned=learned, waiting=state.waiting[:0], predicted=state.predicted[:0])
 
-    # -- designs ---------------------------------------------------------------------------------------------
-
-    def _sample(self, spec: Spec, state: ROOTState, n: int, generator: torch.Generator) -> ROOTState:
-        """Return the state with n designs waiting at least, or as many as there are."""
-        sampler = _Sampler.of(self, spec, state, self._learned_from(state), generator)
-        wanted = max(n, self.batch_size)
-        found = state.waiting
-        for _ in range(_ROUNDS):
-            found = sampler.fresh(torch.cat([found, sampler.translated(wanted)]), state.handed)
-            if len(found) >= n:
-                break
-        for _ in range(_ROUNDS):
-            if len(found) >= n:
-                break
-            seeds = found if len(found) else sampler.data.codes[sampler.best]
-            found = sampler.fresh(torch.cat([found, perturbed(spec.space, seeds, 4 * n, generator)]), state.handed)
-        if not len(found):  # everything was handed out, or is in the data
-            found = sampler.translated(wanted)
-            found = found[first_of_each(found)]
-        waiting, predicted = sampler.ranked(found)
-        return replace(state, waiting=waiting, predicted=predicted)
-
-    def _ask_fixed(
-        self, spec: Spec, state: ROOTState, request: Request, generator: torch.Generator
-    ) -> tuple[ROOTState, Candidates]:
-        """Hand out designs with some columns held, which leaves the waiting ones as they are."""
-        assert request.fixed is not None
-        sampler = _Sampler.of(self, spec, state, self._learned_from(state), generator)
-        found = sampler.translated(max(request.n, self.batch_size))
-        found = spec.space.canonical(torch.where(request.fixed.isnan(), found, request.fixed))
-        found = found[first_of_each(found)]
-        new = found[~among(found, torch.cat([state.handed, state.told.x]))]
-        x, predicted = sampler.ranked(new if len(new) else found)
-        state = replace(state, handed=torch.cat([state.handed, x[: request.n]]))
-        return state, self._candidates(state, x[: request.n], predicted[: request.n])
-
-
-@dataclass(frozen=True)
-class _Sampler:
-    """Samples designs from a trained bridge."""
-
-    settings: ROOT
-    data: Standardised
-    learned: Learned
-    best: Tensor
-    known: Tensor
-    generator: torch.Generator
-
-    @classmethod
-    def of(
-        cls, settings: ROOT, spec: Spec, state: ROOTState, rows: TrainingSet, generator: torch.Generator
-    ) -> _Sampler:
+    def _sampler(self, spec: Spec, state: ROOTState, generator: torch.Generator) -> Sampler:
         assert state.learned is not None
-        data = Standardised.of(spec, rows)
-        best = data.y.argsort(descending=True, stable=True)[: settings.sources]
-        known = state.told.x if settings.novel else state.told.x[:0]
-        return cls(settings, data, state.learned, best, known, generator)
-
-    @property
-    def target(self) -> float | None:
-        """The standardised value that is wanted, where one is."""
-        if self.settings.target is not None or self.settings.best_possible is None:
-            return self.settings.target
-        best = self.data.outputs.mean.new_tensor([[self.settings.best_possible]])
-        return -0.8 * float(self.data.outputs.apply(best))
-
-    def translated(self, n: int) -> Tensor:
-        """Return designs for a batch of n: each of the best points of the data in turn, translated."""
-        count = n * self.settings.oversample
-        rows = self.best.repeat(-(-count // len(self.best)))[:count]
-        low, value = self.data.x[rows], self.data.y[rows]
-        wanted = torch.rand(count, generator=self.generator, device=low.device)
-        wanted = (
-            (0.2 + 0.8 * wanted) * self.learned.reach if self.target is None else torch.full_like(value, self.target)
-        )
-        high = self.learned.bridge.sample(low, value, wanted, self.settings.sampling, self.generator)
-        return self.data.decode(high)
-
-    def fresh(self, x: Tensor, handed: Tensor) -> Tensor:
-        """Return the designs that are new, each once."""
-        x = x[first_of_each(x)]
-        return x[~among(x, torch.cat([handed, self.known]))]
-
-    def ranked(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return designs and their predicted values, best first where that is wanted."""
-        settings = self.settings.synthetic
-        low, high = self.data.lengthscale(settings)
-        middle = torch.tensor([(low + high) / 2], dtype=torch.float64)
-        scale = torch.tensor([sum(settings.scale) / 2], dtype=torch.float64)
-        rows = self.data.rows(settings, torch.Generator(x.device).manual_seed(0))
-        mean = self.data.functions(middle, scale, settings.noise, rows).mean(self.data.encode(x))[0].to(x.dtype)
-        if not self.settings.ranked:
-            return x, mean
-        order = mean.argsort(descending=True, stable=True)
-        return x[order], mean[order]
+        data = Standardised.of(spec, self._learned_from(state))
+        how, sampling = self.proposing, self.sampling
+        return Sampler.of(data, state.learned, self.synthetic, how, sampling, state.told.x, generator)

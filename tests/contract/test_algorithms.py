@@ -25,12 +25,14 @@ from blackbox.algorithms import (
     GradientEstimation,
     HypE,
     Pymoo,
+    RandomEmbedding,
     RandomSearch,
     Sobol,
     SurrogateAscent,
     SurrogateEvolution,
+    TuRBO,
 )
-from blackbox.algorithms.offline.root import Synthetic, Walks
+from blackbox.algorithms.offline.root import Proposing, Synthetic, Walks
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.testing import ALGORITHM_CHECKS
@@ -44,6 +46,8 @@ CASES: list[Algorithm[Any]] = [
     BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
+    RandomEmbedding(dim=3),
+    TuRBO(batch_size=3, start=4),
     ROOT(
         batch_size=8,
         epochs=2,
@@ -51,7 +55,7 @@ CASES: list[Algorithm[Any]] = [
         walks=Walks(steps=3, starts=16),
         bridge=BridgeSettings(width=8, depth=1),
         sampling=BridgeSampling(steps=5),
-        oversample=2,
+        proposing=Proposing(oversample=2, rounds=2),
     ),
     RandomSearch(),
     RandomSearch(batch_size=5),

@@ -25,7 +25,7 @@ CASES: list[Algorithm[Any]] = [
     BestOfData(),
     SurrogateAscent(ensemble=TINY, steps=2),
     SurrogateEvolution(ensemble=TINY, generations=2),
-    ROOT(batch_size=8, epochs=2, oversample=2, bridge=BridgeSettings(width=8, depth=1)),
+    ROOT(batch_size=8, epochs=2, bridge=BridgeSettings(width=8, depth=1)),
 ]
 
 

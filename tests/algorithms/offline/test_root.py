@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox.algorithms.offline.root import ROOT, ROOTState, Synthetic, Walks
+from blackbox.algorithms.offline.root import ROOT, Proposing, ROOTState, Synthetic, Walks
 from blackbox.errors import NotReadyError, SettingError, SpaceError
 from blackbox.parameters import Categorical, Integer, Real
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
@@ -25,8 +25,7 @@ SMALL = ROOT(
     walks=Walks(starts=64, steps=20, rate=0.2),
     bridge=BridgeSettings(width=64, depth=2, batch_size=32),
     sampling=BridgeSampling(steps=10),
-    sources=16,
-    oversample=4,
+    proposing=Proposing(sources=16, oversample=4, rounds=2),
 )
 BOX = bb.Space.box([-1.0, -1.0, 0.0], [1.0, 1.0, 2.0])
 
@@ -229,7 +228,7 @@ def test_published_settings_run() -> None:
     published = ROOT.published(sequences=False, epochs=2, best_possible=0.0)
     assert published.sampling.swapped
     assert published.bridge.variance == "doubled"
-    small = replace(published, batch_size=8, bridge=replace(published.bridge, width=16), sources=8)
+    small = replace(published, batch_size=8, bridge=replace(published.bridge, width=16))
     told = optimizer(algorithm=replace(small, walks=replace(published.walks, starts=20, steps=5)))
     x = points(40)
     told.tell(BOX.batch(x), bowl(x))
@@ -237,9 +236,12 @@ def test_published_settings_run() -> None:
 
 
 def test_wrong_settings_are_named() -> None:
-    for name, value in (("batch_size", 0), ("target", float("nan")), ("ranked", 1), ("epochs", 2.5)):
+    for name, value in (("batch_size", 0), ("epochs", 2.5)):
         with pytest.raises(SettingError, match=name):
             ROOT(**{name: value})  # type: ignore[arg-type]
+    for name, value in (("target", float("nan")), ("ranked", 1), ("noises", (0.1, -1.0)), ("rounds", 0)):
+        with pytest.raises(SettingError, match=name):
+            Proposing(**{name: value})  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="lengthscale"):
         Synthetic(lengthscale=(2.0, 1.0))
     with pytest.raises(SettingError, match="pool"):
@@ -257,7 +259,9 @@ def test_designs_for_a_measured_landscape() -> None:
     powers = 4.0 ** torch.arange(7, -1, -1, dtype=torch.float64)
     table = torch.zeros(4**8, dtype=torch.float64).index_copy_(0, (x @ powers).long(), y)
     visible = y <= y.median()
-    told = optimizer(space, replace(SMALL, batch_size=128, sources=128, oversample=16), maximize=True)
+    told = optimizer(
+        space, replace(SMALL, batch_size=128, proposing=Proposing(sources=128, oversample=16, rounds=2)), maximize=True
+    )
     told.tell(space.batch(x[visible][::30]), y[visible][::30])
     scores = table[(told.ask(128).x @ powers).long()]
     assert float(scores.median()) > float(y[visible].max()) + 0.1
