@@ -15,6 +15,7 @@ from blackbox.algorithms.bayesian.options import (
     ThompsonSampling,
     UpperConfidenceBound,
 )
+from blackbox.algorithms.bayesian.restrictions import LinearConstraint
 
 __all__ = [
     "AcquisitionError",
@@ -24,6 +25,7 @@ __all__ = [
     "DifferentiableAcquisition",
     "JointEntropy",
     "KnowledgeGradient",
+    "LinearConstraint",
     "MaxValueEntropy",
     "NoisyExpectedImprovement",
     "ThompsonSampling",

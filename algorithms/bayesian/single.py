@@ -13,7 +13,7 @@ from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import UserAcquisition, option_of
-from blackbox.algorithms.bayesian.proposal import Pace, best_new, propose
+from blackbox.algorithms.bayesian.proposal import LATER, Pace, Proposer, best_new
 from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
@@ -24,12 +24,12 @@ from blackbox.surrogates.likelihood import Prior
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["PRIOR", "SingleObjective"]
+__all__ = ["PRIOR", "SPARSE", "SingleObjective"]
 
-_LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)  # for all but the first of a batch
 _KNOWN = 400  # evaluated points, most promising first, that other acquisitions look at
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
 PRIOR = Prior(shift=-1.4, together=0.15)
+SPARSE = Prior(sparse=0.1)  # few columns matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,8 @@ class SingleObjective:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=PRIOR)
+        prior = SPARSE if settings.sparse else PRIOR
+        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior)
         waiting = domain.model(pending)
         base = view.acquisition
         if not domain.free.all():
@@ -82,16 +83,12 @@ def _improving(
 ) -> tuple[Array, Pace]:
     """Return n points by log expected improvement, global, local and bold steps in turn."""
     chosen: list[Array] = []
-    pace = Pace(state.promise, state.turn)
-    for _ in range(n):
-        effort = _LATER if chosen else Effort()
-        point, pace = propose(acquisition, domain, anchors, taken, pace, random, effort)
-        chosen.append(domain.canonical(point[None]))
-        if len(chosen) < n:
-            added = domain.model(chosen[-1])
-            taken = np.concatenate([taken, added])
-            acquisition = acquisition.condition(added)
-    return np.concatenate(chosen), pace
+    proposer = Proposer(acquisition, domain, anchors, taken, Pace(state.promise, state.turn), random)
+    while True:
+        chosen.append(domain.canonical(proposer.next()[None]))
+        if len(chosen) == n:
+            return np.concatenate(chosen), proposer.pace
+        proposer.add(domain.model(chosen[-1]))
 
 
 def _scored(
@@ -107,7 +104,7 @@ def _scored(
     chosen: list[Array] = []
     lost = 0
     for _ in range(n):
-        effort = _LATER if chosen else Effort()
+        effort = LATER if chosen else Effort()
         point, value = best_new(score, domain, anchors, taken, random, effort)
         if not np.isfinite(value):
             lost += 1
