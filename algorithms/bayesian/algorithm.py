@@ -50,6 +50,8 @@ class BayesianOptimization:
         Whether a power transform that makes long bad tails shorter may be used.
     batch_size : int, default 1
         What `ask()` hands out.
+    sparse : bool, default False
+        Whether few of many parameters are expected to matter (SAAS, at modes of its posterior): for 20 to 200 of them.
     reference_point : sequence of m numbers, optional
         Of several objectives, in their own directions: only what is better in all of them counts. Default: inferred
         from the feasible values, a tenth of the front's range beyond its nadir, and settled once one of them is better
@@ -78,6 +80,7 @@ class BayesianOptimization:
     start: int | None = None
     warp: bool = True
     batch_size: int = 1
+    sparse: bool = False
     reference_point: tuple[float, ...] | None = None
     several: Literal["auto", "hypervolume", "scalarised"] = "auto"
 
