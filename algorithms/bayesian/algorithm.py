@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
+from blackbox.algorithms.bayesian.costs import LinearCost
 from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
+from blackbox.algorithms.bayesian.roles import held_roles, role_result
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
 from blackbox.errors import SettingError
@@ -44,6 +46,9 @@ class BayesianOptimization:
         Whether a power transform that makes long bad tails shorter may be used.
     batch_size : int, default 1
         What `ask()` hands out.
+    cost : LinearCost, optional
+        What an evaluation costs at each fidelity. Default: learned from the costs that are told as
+        `extras={"cost": ...}`; without any, proportional to numeric fidelities.
 
     References
     ----------
@@ -64,6 +69,7 @@ class BayesianOptimization:
     start: int | None = None
     warp: bool = True
     batch_size: int = 1
+    cost: LinearCost | None = None
 
     def __post_init__(self) -> None:
         if self.noise != "auto" and (
@@ -94,8 +100,8 @@ class BayesianOptimization:
         return state.learn(seen)
 
     def result(self, spec: Spec, state: BayesianState) -> Front | None:
-        """Leave the best point to the optimizer."""
-        return None
+        """Leave the best point to the optimizer, but for predictions that spaces with roles need."""
+        return role_result(spec, state, self)
 
     def ask(
         self, spec: Spec, state: BayesianState, request: Request, generator: torch.Generator
@@ -103,7 +109,7 @@ class BayesianOptimization:
         """Return `request.n` candidates: of the start design first, then what a strategy proposes."""
         random = numpy_generator(generator)
         fixed = None if request.fixed is None else request.fixed.detach().to("cpu", torch.float64).numpy()
-        domain = Domain(spec.space, fixed)
+        domain = Domain(spec.space, held_roles(spec, fixed))
         pending = request.pending.detach().to("cpu", torch.float64).numpy()
         missing = (start_size(spec) if self.start is None else self.start) - len(state) - len(pending)
         n_design = max(0, min(request.n, missing))

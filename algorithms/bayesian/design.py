@@ -9,6 +9,7 @@ import torch
 
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.roles import spread_fidelities
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
 
@@ -20,6 +21,8 @@ def start_size(spec: Spec) -> int:
     space = spec.space
     choices = np.minimum(space.upper - space.lower, 2.0)[space.kinds > 0].sum()  # no gradient leads across them
     wanted = max(5, spec.dim // 2 + 3) + int(min(choices, spec.dim))
+    if "fidelity" in space.role_columns.values():  # mostly cheap ones
+        wanted *= 2
     return wanted if spec.budget is None else max(2, min(wanted, spec.budget // 4))
 
 
@@ -33,6 +36,7 @@ def next_design(state: BayesianState, domain: Domain, n: int) -> tuple[Array, Ba
     if drawn:
         engine = torch.quasirandom.SobolEngine(domain.dim, scramble=True, seed=state.design_seed)  # type: ignore[no-untyped-call]
         u[n - drawn :] = engine.fast_forward(skip).draw(drawn, dtype=torch.float64).numpy()  # type: ignore[no-untyped-call]
+    spread_fidelities(u, state.started, domain)
     return domain.canonical(domain.from_unit(u)), replace(state, started=state.started + n)
 
 

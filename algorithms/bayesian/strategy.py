@@ -20,6 +20,7 @@ import numpy as np
 
 from blackbox.algorithm import Capabilities, Spec
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.fidelity import MultiFidelity
 from blackbox.algorithms.bayesian.single import SingleObjective
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
@@ -73,6 +74,9 @@ class Strategy(Protocol):
 
 def choose(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> tuple[Strategy, str]:
     """Return the strategy for a problem, and why."""
+    domain = Domain(spec.space)
+    if domain.fidelities and spec.n_objectives == 1:
+        return MultiFidelity(), "fidelities: improvement at the target, its variance explained per unit of cost"
     return SingleObjective(), "one objective: exact Gaussian processes in closed form"
 
 
@@ -82,8 +86,8 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
         objectives=(1, 1),
         constraints=True,
         natural_batch=settings.batch_size,
-        roles=(),
-        extras=(),
+        roles=("fidelity", "task", "environment"),
+        extras=("cost", "gradient"),
         single_precision=False,
         max_dim=_SOBOL_DIM,
     )

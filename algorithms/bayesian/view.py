@@ -37,12 +37,15 @@ class View:
         Usable rows of the state, best first.
     deterministic : bool
         Whether evaluating a point again would give the same value.
+    warp : Warp
+        Of the objective's values, before the models standardise them.
     """
 
     acquisition: Acquisition
     state: BayesianState
     order: Index
     deterministic: bool
+    warp: Warp
 
 
 def look(
@@ -64,7 +67,7 @@ def look(
     success, state = _success(state, points, usable, domain, fitting)
     limits, state = _limits(state, points, usable, domain, fitting, prior, random)
     modes: list[GaussianProcess] = []
-    log_weights, best, deterministic = np.zeros(0), np.inf, True
+    log_weights, best, deterministic, warping = np.zeros(0), np.inf, True, Warp()
     if feasible.any():
         variance = _variance(state, usable)
         rows = np.flatnonzero(usable)
@@ -80,7 +83,7 @@ def look(
         rank, best = _ranked(modes, log_weights, warping(values), points, feasible, deterministic)
         order = _order(rank, state.violations.numpy(), usable, feasible)
     acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success, _caution(usable))
-    return View(acquisition, state, order, deterministic)
+    return View(acquisition, state, order, deterministic, warping)
 
 
 def _order(values: Array, violations: Array, usable: Mask, feasible: Mask) -> Index:
