@@ -13,8 +13,7 @@ import torch
 from blackbox.candidates import Batch, Evaluation
 from blackbox.errors import AbandonedError, DuplicateTellError, TellError, UnknownCandidateError
 from blackbox.evaluation import Failure
-from blackbox.optimizer import TellReport
-from blackbox.outcomes import parse_told
+from blackbox.outcomes import TellReport, Terms, parse_told
 from blackbox.storage import Array, Outcome, Storage
 
 if TYPE_CHECKING:
@@ -98,21 +97,27 @@ def check_told(
         values = values.values
     if isinstance(batch, (int, np.integer)):
         values, violations, variance = (_one_row(given) for given in (values, violations, variance))
-    _check_extras(study, extras)
-    arguments: dict[str, Any] = {
-        "violations": violations,
-        "variance": variance,
-        "failed": failed,
-        "extras": extras or {},
-        "n": n,
-        "objectives": problem.objectives,
-        "n_constraints": problem.n_constraints,
-        "signs": None,
-        "device": torch.device("cpu"),
-    }
-    parsed = parse_told(values, dtype=torch.float64, **arguments)
-    if meta["dtype"] != "float64":
-        parse_told(values, dtype=getattr(torch, meta["dtype"]), **arguments)  # refuses what does not fit
+    dtypes = dict.fromkeys([torch.float64, getattr(torch, meta["dtype"])])  # the second refuses what does not fit
+    parsed, *_ = (
+        parse_told(
+            values,
+            n=n,
+            terms=Terms(
+                len(problem.objectives),
+                problem.n_constraints,
+                None,
+                dtype,
+                torch.device("cpu"),
+                study.algorithm.capabilities.extras,
+                type(study.algorithm).__name__,
+            ),
+            violations=violations,
+            variance=variance,
+            failed=failed,
+            extras=extras,
+        )
+        for dtype in dtypes
+    )
     outcomes = _outcomes(parsed, values, problem.n_constraints, reason)
     x = None
     if external:
@@ -128,16 +133,6 @@ def _one_row(given: Any) -> Any:
     if isinstance(given, (np.ndarray, torch.Tensor)) and given.ndim == 1:
         return given[None]
     return given
-
-
-def _check_extras(study: Study, extras: Mapping[str, Any] | None) -> None:
-    if not extras:
-        return
-    known = study.algorithm.capabilities.extras
-    unknown = sorted(set(extras) - set(known))
-    if unknown:
-        kind = type(study.algorithm).__name__
-        raise TellError(f"extras: {unknown[0]!r} is not among those that {kind} uses: {list(known)}", argument="extras")
 
 
 def _external_points(study: Study, batch: Batch) -> Array:

@@ -16,6 +16,7 @@ from blackbox.algorithm import Algorithm
 from blackbox.algorithms.evolutionary.batched import BatchedEvolution
 from blackbox.candidates import Evaluation
 from blackbox.errors import ExhaustedError
+from blackbox.handout import in_full_space
 from blackbox.incumbent import Incumbent, Rows
 from blackbox.optimizer import Optimizer
 from blackbox.outcomes import parse_told
@@ -181,7 +182,9 @@ class BatchRun:
 
     def _shown(self, x: Tensor) -> Tensor:
         """Return points of the searched part as the problem sees them, shape (B, n, d)."""
-        return self._shell._finish(x.flatten(0, 1), None).reshape(*x.shape[:2], -1)  # type: ignore[no-any-return]
+        shell = self._shell
+        shown: Tensor = in_full_space(x.flatten(0, 1), None, shell._reduction, shell._generator)
+        return shown.reshape(*x.shape[:2], -1)
 
     def _evaluated(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return minimised values (B, n, m), violations (B, n, k), and which rows failed (B, n)."""
@@ -202,19 +205,7 @@ class BatchRun:
 
     def _told(self, evaluation: Evaluation, n: int) -> tuple[Tensor, Tensor, Tensor]:
         shell = self._shell
-        outcome = parse_told(
-            evaluation.values,
-            violations=evaluation.violations,
-            variance=None,
-            failed=None,
-            extras={},
-            n=n,
-            objectives=shell.objectives,
-            n_constraints=shell.n_constraints,
-            signs=shell._signs,
-            dtype=shell.dtype,
-            device=shell.device,
-        )
+        outcome = parse_told(evaluation.values, n=n, terms=shell._terms, violations=evaluation.violations)
         return outcome.values, outcome.violations, outcome.failed
 
     def _note(self, values: Tensor, violations: Tensor, failed: Tensor) -> None:
@@ -232,8 +223,8 @@ class BatchRun:
             return self._own_result(run)
         best = torch.full((1, 1), torch.inf) if self._best is None else self._best[run : run + 1]
         values = best[best[:, 0] < torch.inf]
-        if shell._signs is not None:
-            values = values * shell._signs
+        if shell._terms.signs is not None:
+            values = values * shell._terms.signs
         return values.detach().to("cpu", torch.float64)
 
     def _own_result(self, run: int) -> Tensor:
@@ -241,7 +232,7 @@ class BatchRun:
         shell, front, incumbent = self._shell, self._batch.front(run), Incumbent(len(self._shell.objectives))
         if self._rest is not None and front is not None:
             known = rows_of(front, shell._reduction)
-            incumbent.add(known, torch.zeros(len(known), dtype=torch.bool, device=shell.device))
+            incumbent.add(known, None)
             points, values, violations, failed = (part[run] for part in self._rest)
             first = self.generations * self._size
             incumbent.add(Rows(range(first, first + len(points)), points, values, violations), failed)

@@ -98,6 +98,9 @@ class Spec:
         Of points and values.
     budget : int or None
         How many evaluations the user foresees, where known.
+    signs : tuple of float, length m, optional
+        -1 for objectives that the user maximises and 1 for others: what kernels see is the user's values times these.
+        Empty where all are minimised.
     """
 
     space: Any
@@ -106,6 +109,7 @@ class Spec:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float64
     budget: int | None = None
+    signs: tuple[float, ...] = ()
 
     @property
     def dim(self) -> int:
@@ -194,6 +198,12 @@ class Seen:
     variance : Tensor, shape (n, m), or None
         NaN where unknown; None where never given.
     extras : dict of str to Tensor, shape (n, ...)
+    may_have_failed, may_have_external : bool
+        False where surely no row of `failed`, or of `external`, is True; known without waiting for a device.
+
+    Notes
+    -----
+    Tensors may be kept, but not written to: the optimizer keeps them, too.
     """
 
     ids: Tensor
@@ -204,6 +214,8 @@ class Seen:
     external: Tensor
     variance: Tensor | None = None
     extras: Mapping[str, Tensor] = field(default_factory=dict)
+    may_have_failed: bool = True
+    may_have_external: bool = True
 
     def __len__(self) -> int:
         return len(self.values)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from blackbox.genome import Genomes
     from blackbox.space import Space
 
-__all__ = ["Batch", "Evaluation", "Ids", "Rows"]
+__all__ = ["Batch", "Evaluation", "Ids", "Rows", "id_tensor"]
 
 Ids: TypeAlias = range | Tensor
 Rows: TypeAlias = int | slice | Sequence[int] | Sequence[bool] | Tensor | np.ndarray[Any, Any]
@@ -129,7 +129,7 @@ class Batch:
         elif isinstance(index, slice):
             ids = self.ids[index]
         else:
-            ids = torch.as_tensor(self.ids, dtype=torch.int64)[index.cpu()]
+            ids = id_tensor(self.ids)[index.cpu()]
         context = {name: column[index] for name, column in self.context.items()}
         points = self.points[index]
         return Batch(self.space, points, ids=ids, origin=self.origin, owner=self.owner, context=context)
@@ -137,6 +137,13 @@ class Batch:
     def __repr__(self) -> str:
         kind = "genomes" if self._x is None else f"x {tuple(self.x.shape)} {self.x.dtype} on {self.x.device}"
         return f"Batch({len(self)} {self.origin}, {kind})"
+
+
+def id_tensor(ids: Ids) -> Tensor:
+    """Return ids as a tensor of shape (n,), int64, on the CPU."""
+    if isinstance(ids, range):
+        return torch.from_numpy(np.arange(ids.start, ids.stop, ids.step, dtype=np.int64))
+    return ids
 
 
 def row_index(rows: Rows, n: int) -> slice | Tensor:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from blackbox.algorithm import Seen
-from blackbox.candidates import Ids
+from blackbox.algorithm import Capabilities, Seen
+from blackbox.candidates import Batch, Ids, id_tensor
+from blackbox.errors import TellError
+from blackbox.incumbent import Incumbent, Rows
 from blackbox.ledger import concatenate
-from blackbox.outcomes import Outcome
+from blackbox.outcomes import Outcome, Terms
 from blackbox.reduction import Reduction
 
-__all__ = ["Piece", "merge"]
+__all__ = ["Piece", "compete", "external_points", "merge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,18 @@ class Piece:
     @property
     def id_tensor(self) -> Tensor:
         """The ids, shape (n,), int64."""
-        if isinstance(self.ids, range):
-            return torch.arange(self.ids.start, self.ids.stop, dtype=torch.int64)
-        return self.ids
+        return id_tensor(self.ids)
+
+
+def compete(piece: Piece, incumbent: Incumbent, reduction: Reduction) -> None:
+    """Let told rows compete for the result, but for those elsewhere or not where results count."""
+    outcome = piece.outcome
+    excluded = outcome.failed if outcome.may_have_failed else None
+    elsewhere = reduction.elsewhere(piece.points) if piece.external else None
+    for reason in (elsewhere, reduction.off_target(piece.points)):
+        if reason is not None:
+            excluded = reason if excluded is None else excluded | reason
+    incumbent.add(Rows(piece.ids, piece.points, outcome.values, outcome.violations), excluded)
 
 
 def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen | None:
@@ -53,6 +64,8 @@ def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen 
         concatenate(flags).to(outcomes[0].values.device),
         _merge_variance(outcomes, n_objectives),
         _merge_extras(outcomes),
+        may_have_failed=any(outcome.may_have_failed for outcome in outcomes),
+        may_have_external=any(piece.external for piece in pieces),
     )
     whole = len(pieces) == 1 and isinstance(pieces[0].ids, range)  # told as it was asked: sorted
     keep = _order(seen, reduction, sorted_already=whole)
@@ -60,11 +73,22 @@ def merge(pieces: list[Piece], reduction: Reduction, n_objectives: int) -> Seen 
         seen = _pick(seen, keep)
     if not len(seen):
         return None
-    x = reduction.restrict(seen.x) if isinstance(seen.x, Tensor) else seen.x
+    if reduction.is_identity:
+        return seen
     extras = dict(seen.extras)
     if "gradient" in extras:
         extras["gradient"] = reduction.restrict(extras["gradient"])
-    return Seen(seen.ids, x, seen.values, seen.violations, seen.failed, seen.external, seen.variance, extras)
+    return replace(seen, x=reduction.restrict(seen.x), extras=extras)
+
+
+def external_points(batch: Batch, space: Any, capabilities: Capabilities, terms: Terms) -> Any:
+    """Return points that were not asked, as an optimizer of this space keeps them, or raise `TellError`."""
+    if not capabilities.accepts_external:
+        raise TellError(f"batch: {terms.algorithm} cannot use points that were not asked", argument="batch")
+    if batch.space is not space and batch.space != space:
+        raise TellError("batch: its points belong to another space", argument="batch")
+    points = batch.points
+    return space.widened(points.to(terms.device), terms.dtype) if isinstance(points, Tensor) else points
 
 
 def _whole(piece: Piece) -> Seen:
@@ -76,9 +100,11 @@ def _whole(piece: Piece) -> Seen:
         outcome.values,
         outcome.violations,
         outcome.failed,
-        torch.full_like(outcome.failed, piece.external),
+        torch.ones_like(outcome.failed) if piece.external else torch.zeros_like(outcome.failed),
         outcome.variance,
         _merge_extras([outcome]) if outcome.extras else {},
+        may_have_failed=outcome.may_have_failed,
+        may_have_external=piece.external,
     )
 
 
@@ -107,6 +133,8 @@ def _pick(seen: Seen, rows: Tensor) -> Seen:
         seen.external[on_device],
         None if seen.variance is None else seen.variance[on_device],
         {name: column[on_device] for name, column in seen.extras.items()},
+        may_have_failed=seen.may_have_failed,
+        may_have_external=seen.may_have_external,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from blackbox.candidates import Ids
+from blackbox.candidates import Ids, id_tensor
 from blackbox.errors import StateError
 
 __all__ = ["Incumbent", "Rows", "non_dominated"]
@@ -25,9 +25,9 @@ class Rows:
     values: Tensor
     violations: Tensor
 
-    def __getitem__(self, index: Tensor) -> Rows:
-        ids = torch.as_tensor(self.ids, dtype=torch.int64)
-        return Rows(ids[index.cpu()], self.x[index], self.values[index], self.violations[index])
+    def __getitem__(self, index: slice | Tensor) -> Rows:
+        ids = self.ids[index] if isinstance(index, slice) else id_tensor(self.ids)[index.cpu()]
+        return Rows(ids, self.x[index], self.values[index], self.violations[index])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -49,50 +49,68 @@ class Incumbent:
     def __init__(self, n_objectives: int) -> None:
         self._single = n_objectives == 1
         self._best: list[Rows] = []  # one row for m = 1; the Pareto set and rows not compared yet otherwise
-        self._settled = 0  # rows of the Pareto set proper
+        self._lowest = float("inf")  # of one objective
+        self._gathered = self._settled = 0  # rows of `_best` in all, and of the Pareto set proper
         self._least: Rows | None = None
         self._least_total = float("inf")
 
-    def add(self, rows: Rows, failed: Tensor) -> None:
-        """Take told rows into account."""
+    def add(self, rows: Rows, failed: Tensor | None) -> None:
+        """Take told rows into account, but for those marked in `failed`, shape (n,); None where none is."""
         if not len(rows):
             return
+        if failed is None and not rows.violations.shape[1]:
+            self._add_usable(rows)
+            return
+        if failed is None:
+            failed = torch.zeros(len(rows), dtype=torch.bool, device=rows.values.device)
         total = None
         if rows.violations.shape[1]:  # a sum beyond all floats is still one to be compared
             total = rows.violations.clamp(min=0).sum(1).clamp(max=torch.finfo(rows.violations.dtype).max)
         usable = ~failed if total is None else ~failed & (total <= 0)
         if self._single:
-            self._add_single(rows, usable)
+            self._add_single(rows, torch.where(usable, rows.values[:, 0], torch.inf))
         elif bool(usable.any()):
-            self._best.append(rows[usable.nonzero()[:, 0]])
-            if sum(len(part) for part in self._best) > max(_COMPACT_AT, 2 * self._settled):
-                self._compact()
+            self._gather(rows[usable.nonzero()[:, 0]])
         if total is not None:
             self._add_least(rows, torch.where(failed, torch.inf, total))
 
-    def _add_single(self, rows: Rows, usable: Tensor) -> None:
-        values = torch.where(usable, rows.values[:, 0], torch.inf)
-        lowest = float(values.min())
-        best = self._best[0] if self._best else None
-        if lowest == float("inf") or (best is not None and lowest > float(best.values)):
+    def _add_usable(self, rows: Rows) -> None:
+        if self._single:
+            self._add_single(rows, rows.values[:, 0])
+        else:  # a kernel gets these values, too
+            self._gather(Rows(rows.ids, rows.x, rows.values.clone(), rows.violations))
+
+    def _gather(self, rows: Rows) -> None:
+        self._best.append(rows)
+        self._gathered += len(rows)
+        if self._gathered > max(_COMPACT_AT, 2 * self._settled):
+            self._compact()
+
+    def _add_single(self, rows: Rows, values: Tensor) -> None:
+        """Take rows with values of shape (n,) into account, infinite for those that do not count."""
+        lowest = values.min().item()
+        if lowest == float("inf") or lowest > self._lowest:
             return
-        better = _first(rows, values == lowest)
-        if best is None or lowest < float(best.values) or int(better.ids[0]) < int(best.ids[0]):
-            self._best = [_own(better)]
+        is_tie = lowest == self._lowest and bool(self._best)
+        if is_tie and isinstance(rows.ids, range) and rows.ids.start > int(self._best[0].ids[0]):
+            return
+        better = _first(rows, values, lowest)
+        if not is_tie or int(better.ids[0]) < int(self._best[0].ids[0]):
+            self._best, self._lowest = [_own(better)], lowest
 
     def _add_least(self, rows: Rows, total: Tensor) -> None:
         lowest = float(total.min())
         if lowest == float("inf") or lowest > self._least_total:
             return
-        nearest = _first(rows, total == lowest)
+        nearest = _first(rows, total, lowest)
         if self._least is None or lowest < self._least_total or int(nearest.ids[0]) < int(self._least.ids[0]):
             self._least, self._least_total = _own(nearest), lowest
 
     def _compact(self) -> None:
         rows = _join(self._best)
-        rows = rows[torch.as_tensor(rows.ids).argsort()]
+        rows = rows[id_tensor(rows.ids).argsort()]
         self._best = [_own(rows[non_dominated(rows.values).nonzero()[:, 0]])]
-        self._settled = len(self._best[0])
+        self._gathered = self._settled = len(self._best[0])
 
     @property
     def best(self) -> Rows | None:
@@ -117,7 +135,9 @@ class Incumbent:
         try:
             if tree["best"] is not None:
                 incumbent._best = [_rows(tree["best"], as_points)]
-                incumbent._settled = len(incumbent._best[0])
+                incumbent._gathered = incumbent._settled = len(incumbent._best[0])
+                if incumbent._single and incumbent._settled:
+                    incumbent._lowest = incumbent._best[0].values.min().item()
             if tree["least"] is not None:
                 incumbent._least = _rows(tree["least"], as_points)
             incumbent._least_total = float(tree["least_total"])
@@ -126,26 +146,24 @@ class Incumbent:
         return incumbent
 
 
-def _first(rows: Rows, marked: Tensor) -> Rows:
-    """Return the marked row with the smallest id."""
-    index = marked.nonzero()[:, 0]
-    if len(index) > 1:
-        ids = torch.as_tensor(rows.ids, dtype=torch.int64)
-        index = index[ids[index.cpu()].argmin()].reshape(1)
-    return rows[index]
+def _first(rows: Rows, values: Tensor, lowest: float) -> Rows:
+    """Return the row of the smallest id among those with the lowest value, of values of shape (n,)."""
+    marked = (values == lowest).nonzero()[:, 0].cpu()
+    row = int(marked[0] if isinstance(rows.ids, range) else marked[rows.ids[marked].argmin()])
+    return rows[row : row + 1]
 
 
 def _own(rows: Rows) -> Rows:
     """Return rows that keep no larger tensor alive."""
     x = rows.x.clone() if isinstance(rows.x, Tensor) else rows.x
-    return Rows(torch.as_tensor(rows.ids).clone(), x, rows.values.clone(), rows.violations.clone())
+    return Rows(id_tensor(rows.ids).clone(), x, rows.values.clone(), rows.violations.clone())
 
 
 def _join(parts: list[Rows]) -> Rows:
     from blackbox.ledger import concatenate
 
     return Rows(
-        torch.cat([torch.as_tensor(p.ids, dtype=torch.int64) for p in parts]),
+        torch.cat([id_tensor(p.ids) for p in parts]),
         concatenate([p.x for p in parts]),
         torch.cat([p.values for p in parts]),
         torch.cat([p.violations for p in parts]),

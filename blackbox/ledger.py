@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blackbox.candidates import Ids
+from blackbox.candidates import Ids, id_tensor
 from blackbox.errors import AbandonedError, DuplicateTellError, StateError, TellError, UnknownCandidateError
 
-__all__ = ["Ledger", "concatenate"]
+__all__ = ["Ledger", "concatenate", "parse_ids"]
 
 
 def concatenate(parts: list[Any]) -> Any:
@@ -22,6 +23,21 @@ def concatenate(parts: list[Any]) -> Any:
     if len(parts) == 1:
         return parts[0]
     return torch.cat(parts) if isinstance(parts[0], Tensor) else parts[0].concatenate(parts)
+
+
+def parse_ids(ids: Any) -> Ids:
+    """Return ids from outside as they are stored, or raise `UnknownCandidateError`."""
+    if isinstance(ids, range) and ids.step == 1:
+        return ids
+    given = ids if isinstance(ids, (Tensor, np.ndarray)) else list(ids) if isinstance(ids, Iterable) else [ids]
+    if not isinstance(given, Tensor):
+        given = np.asarray(given if len(given) else np.zeros(0, dtype=np.int64))
+        if given.dtype.kind not in "iu":
+            raise UnknownCandidateError(f"ids: expected integers, got {ids!r}", argument="ids")
+        given = torch.from_numpy(given.astype(np.int64))
+    if given.is_floating_point() or given.dtype == torch.bool or given.dim() != 1:
+        raise UnknownCandidateError(f"ids: expected integers, shape (n,), got {ids!r}", argument="ids")
+    return given.to("cpu", torch.int64)
 
 
 @dataclass(slots=True)
@@ -132,6 +148,24 @@ class Ledger:
         order = np.argsort(np.concatenate([np.asarray(positions) for _, _, positions in located.parts]))
         return gathered[torch.from_numpy(order)]
 
+    def take(self, ids: Ids) -> Any:
+        """Return the points of pending ids, in the order of the ids, and mark them as no longer pending.
+
+        None where there are no ids. Raises as `locate` does; nothing has changed then.
+        """
+        if self._blocks:
+            block = self._blocks[-1]
+            n = len(block.open)
+            whole = isinstance(ids, range) and ids == range(block.start, block.start + n)
+            if whole and n == block.n_open:  # what was asked last, all of it
+                self._blocks.pop()
+                self.n_pending -= n
+                return block.points
+        located = self.locate(ids)
+        points = self.points(located)
+        self.close(located)
+        return points
+
     def close(self, located: Located) -> None:
         """Mark located ids as no longer pending."""
         for block, rows, positions in located.parts:
@@ -144,7 +178,7 @@ class Ledger:
     def abandon(self, located: Located, ids: Ids) -> None:
         """Mark located ids as abandoned."""
         self.close(located)
-        self.abandoned.update(torch.as_tensor(ids).tolist())
+        self.abandoned.update(id_tensor(ids).tolist())
 
     def pending(self) -> tuple[Tensor, Any]:
         """Return the pending ids, ascending, shape (p,), and their points; None where nothing is pending."""

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from blackbox._arguments import is_whole
 from blackbox.errors import SettingError
 
-__all__ = ["Objective", "parse_objectives"]
+__all__ = ["Objective", "parse_objectives", "signs_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,13 @@ class Objective:
     def sign(self) -> float:
         """The factor that makes this objective one to minimise: 1.0 or -1.0."""
         return -1.0 if self.maximize else 1.0
+
+
+def signs_of(objectives: Sequence[Objective], dtype: torch.dtype, device: torch.device) -> Tensor | None:
+    """Return the factors that make all objectives ones to minimise, shape (m,); None where all are one."""
+    if not any(objective.maximize for objective in objectives):
+        return None
+    return torch.tensor([objective.sign for objective in objectives], dtype=dtype, device=device)
 
 
 def parse_objectives(objectives: int | str | Objective | Sequence[str | Objective]) -> tuple[Objective, ...]:

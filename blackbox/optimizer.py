@@ -4,62 +4,35 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from threading import Lock
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from blackbox import persistence
 from blackbox._arguments import checked_device, whole_number
+from blackbox._exclusive import Exclusive
 from blackbox._known_extras import checked_extras
-from blackbox.algorithm import Algorithm, Capabilities, Request, Seen, Spec
-from blackbox.candidates import Batch, Evaluation, Ids
-from blackbox.delivery import Piece, merge
-from blackbox.errors import (
-    ConcurrentUseError,
-    ExhaustedError,
-    NotReadyError,
-    SettingError,
-    TellError,
-    UnknownCandidateError,
-)
-from blackbox.fixing import fix_columns, parse_fixed
-from blackbox.incumbent import Incumbent, Rows
-from blackbox.ledger import Ledger
-from blackbox.objective import Objective, parse_objectives
-from blackbox.outcomes import Outcome, parse_told
+from blackbox.algorithm import Algorithm, Capabilities, Seen, Spec
+from blackbox.candidates import Batch, Ids
+from blackbox.delivery import Piece, compete, external_points, merge
+from blackbox.errors import TellError, UnknownCandidateError
+from blackbox.fixing import parse_fixed
+from blackbox.handout import Queue, draw
+from blackbox.incumbent import Incumbent
+from blackbox.ledger import Ledger, parse_ids
+from blackbox.objective import Objective, signs_of
+from blackbox.outcomes import Outcome, TellReport, Terms, parse_told
 from blackbox.problem import Problem
 from blackbox.random import check_seed, make_generator
 from blackbox.reduction import Reduction
 from blackbox.result import Result, make_result, rows_of
-from blackbox.serving import check_capabilities, constants_of
+from blackbox.serving import check_capabilities, constants_of, parse_dtype, parse_problem
 from blackbox.space import Space
 
 __all__ = ["Optimizer", "TellReport"]
-
-
-@dataclass(frozen=True, slots=True)
-class TellReport:
-    """What a tell did.
-
-    Attributes
-    ----------
-    ids : range or Tensor
-        The ids of the told rows; external points get theirs here.
-    n_failed : int
-        Rows without a usable value (non-finite, or marked as failed).
-    n_evaluations : int
-        Asked candidates told so far, failed ones included.
-    """
-
-    ids: Ids
-    n_failed: int
-    n_evaluations: int
 
 
 class Optimizer:
@@ -112,53 +85,39 @@ class Optimizer:
         dtype: torch.dtype | None = None,
         budget: int | None = None,
     ) -> None:
-        space: Any = problem.space if hasattr(problem, "space") else problem
-        self.space: Any = Space(space) if isinstance(space, Mapping) else space
-        if not hasattr(self.space, "dim"):
-            raise SettingError(f"problem: expected a Problem, a Space or a mapping of parameters, got {problem!r}")
-        given = getattr(problem, "objectives", 1) if objectives is None else objectives
-        self.objectives = parse_objectives(given)
-        given = getattr(problem, "n_constraints", 0) if n_constraints is None else n_constraints
-        self.n_constraints = whole_number(given, "n_constraints", 0)
+        self.space: Any
+        self.space, self.objectives, self.n_constraints = parse_problem(problem, objectives, n_constraints)
+        m, k = len(self.objectives), self.n_constraints
         budget = None if budget is None else whole_number(budget, "budget", 1)
         self.algorithm = algorithm
-        self.capabilities: Capabilities = check_capabilities(
-            algorithm, self.space, len(self.objectives), self.n_constraints
-        )
+        self.capabilities: Capabilities = check_capabilities(algorithm, self.space, m, k)
         self.seed = check_seed(seed)
         self.device = checked_device(device)
-        on_gpu = self.device.type != "cpu" and self.capabilities.single_precision
-        self.dtype = dtype or (torch.float32 if on_gpu else torch.float64)
-        if self.dtype not in (torch.float32, torch.float64):
-            raise SettingError(f"dtype: expected torch.float32 or torch.float64, got {self.dtype}")
+        self.dtype = parse_dtype(dtype, self.device, self.capabilities)
         self._reduction = Reduction(self.space, constants_of(self.space, self.capabilities))
-        self._signs = self._make_signs()
+        signs, name = signs_of(self.objectives, self.dtype, self.device), type(algorithm).__name__
         self._spec = Spec(
             self._reduction.space,
-            len(self.objectives),
-            self.n_constraints,
+            m,
+            k,
             self.device,
             self.dtype,
             budget,
+            () if signs is None else tuple(signs.tolist()),
         )
         self._generator = make_generator(self.seed, self.device)
         self._token = secrets.token_hex(8)  # tells batches of other optimizers apart; no part of the search
+        self._terms = Terms(m, k, signs, self.dtype, self.device, self.capabilities.extras, name)
         self._ledger = Ledger()
-        self._queue: Any = None  # what is left of a generation
-        self._queue_context: dict[str, Tensor] = {}
+        self._queue: Queue | None = None
         self._buffer: list[Piece] = []
-        self._incumbent = Incumbent(len(self.objectives))
+        self._incumbent = Incumbent(m)
         self._n_told = self._n_failed = self._n_external = 0
-        self._lock = Lock()
+        advice = "give each thread its own, or use a Study"
+        self._exclusive = Exclusive(f"this optimizer is in use by another thread: {advice}")
         self._kernel: Any = None
         if self._spec.space is not None:
             self._kernel = algorithm.init(self._spec, self._generator)
-
-    def _make_signs(self) -> Tensor | None:
-        if not any(objective.maximize for objective in self.objectives):
-            return None
-        signs = [objective.sign for objective in self.objectives]
-        return torch.tensor(signs, dtype=self.dtype, device=self.device)
 
     # -- counts ----------------------------------------------------------------------------------------------
 
@@ -198,9 +157,7 @@ class Optimizer:
         UnknownCandidateError, DuplicateTellError, AbandonedError
             If one is not pending.
         """
-        wanted: Ids = ids
-        if not (isinstance(ids, range) and ids.step == 1):
-            wanted = _id_tensor(ids)
+        wanted = parse_ids(ids)
         points = self._ledger.points(self._ledger.locate(wanted))
         return self._batch(self._no_points() if points is None else points, wanted)
 
@@ -218,7 +175,7 @@ class Optimizer:
             Pending candidates of this optimizer.
         x : Tensor, shape (n, d)
         """
-        with self._exclusive():
+        with self._exclusive:
             self._ledger.replace(self._ledger.locate(batch.ids), x)
 
     def _no_points(self) -> Any:
@@ -230,17 +187,6 @@ class Optimizer:
         # A copy, so that an evaluation that writes to its input cannot change what we remember.
         own = points.clone() if isinstance(points, Tensor) else points
         return Batch(self.space, own, ids=ids, origin="asked", owner=self._token, context=context)
-
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        if not self._lock.acquire(blocking=False):
-            raise ConcurrentUseError(
-                "this optimizer is in use by another thread: give each thread its own, or use a Study"
-            )
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     # -- ask -------------------------------------------------------------------------------------------------
 
@@ -264,73 +210,11 @@ class Optimizer:
             If `fixed` is not in the space.
         """
         n = None if n is None else whole_number(n, "n", 1)
-        with self._exclusive():
+        with self._exclusive:
             codes = None if not fixed else parse_fixed(self.space, fixed, self._reduction)
-            if self._kernel is None:
-                return self._ask_single_point()
             self._deliver()
-            before = self._generator.get_state()
-            try:
-                points, context = self._draw(n, codes)
-            except BaseException:
-                self._generator.set_state(before)
-                raise
+            points, context = draw(self, n, codes)
             return self._batch(points, self._ledger.add(points), context)
-
-    def _ask_single_point(self) -> Batch:
-        if self._ledger.next_id:
-            raise ExhaustedError("every variable is fixed: there is one candidate, and it was handed out")
-        point = self._reduction.expand(torch.zeros((1, 0), dtype=self.dtype, device=self.device))
-        return self._batch(point, self._ledger.add(point))
-
-    def _draw(self, n: int | None, codes: Tensor | None) -> tuple[Any, dict[str, Tensor]]:
-        pending = self._ledger.n_pending
-        if self.capabilities.needs_data and not (self._n_told or self._n_external):
-            raise NotReadyError("tell a data set first: optimizer.tell(space.batch(x), values)")
-        if not self.capabilities.asynchronous and self._queue is not None:
-            return self._take_from_queue(n, codes)
-        limit = self.algorithm.ready(self._spec, self._kernel, pending)
-        if limit < 1 or (pending and not self.capabilities.asynchronous):
-            raise NotReadyError(
-                f"nothing to hand out until more of the {pending} pending candidates are told",
-                pending=pending,
-            )
-        wanted = limit  # a generation is drawn whole, and handed out in pieces
-        if self.capabilities.asynchronous:
-            wanted = min(limit, n or self.capabilities.natural_batch)
-        searched = None if codes is None else self._reduction.restrict(codes[None])[0].to(self.device, self.dtype)
-        request = Request(wanted, gather=self._gather_pending, fixed=searched)
-        self._kernel, candidates = self.algorithm.ask(self._spec, self._kernel, request, self._generator)
-        points, context = candidates.x, dict(candidates.context)
-        if self.capabilities.asynchronous:
-            return self._finish(points, codes), context
-        self._queue, self._queue_context = points, context
-        return self._take_from_queue(n, codes)
-
-    def _take_from_queue(self, n: int | None, codes: Tensor | None) -> tuple[Any, dict[str, Tensor]]:
-        count = min(n or len(self._queue), len(self._queue))
-        rows, rest = slice(0, count), slice(count, len(self._queue))
-        points = self._queue if count == len(self._queue) else self._queue[rows]
-        context = {name: column[rows] for name, column in self._queue_context.items()}
-        finished = self._finish(points, codes)
-        self._queue_context = {name: column[rest] for name, column in self._queue_context.items()}
-        self._queue = self._queue[rest] if count < len(self._queue) else None
-        return finished, context
-
-    def _finish(self, points: Any, codes: Tensor | None) -> Any:
-        """Return a kernel's points in the full space, with fixed values in place."""
-        if not isinstance(points, Tensor):
-            return points
-        points = self._reduction.expand(points)
-        if codes is not None:
-            points = fix_columns(self.space, points, codes, self._generator)
-        return points if self.space.is_real else self.space.canonical(points)
-
-    def _gather_pending(self) -> Any:
-        _, points = self._ledger.pending()
-        if points is None:
-            return torch.zeros((0, self._spec.dim), dtype=self.dtype, device=self.device)
-        return self._reduction.restrict(points) if isinstance(points, Tensor) else points
 
     # -- tell ------------------------------------------------------------------------------------------------
 
@@ -366,81 +250,43 @@ class Optimizer:
         TellError
             If something does not fit; the message names the argument, and nothing has changed.
         """
-        with self._exclusive():
+        with self._exclusive:
             _check_batch(batch)
-            if isinstance(values, Evaluation):
-                violations = values.violations if violations is None else violations
-                variance = values.variance if variance is None else variance
-                known = {name: c for name, c in values.extras.items() if name in self.capabilities.extras}
-                extras = {**known, **(extras or {})}
-                values = values.values
-            if extras is not None and not isinstance(extras, Mapping):
-                raise TellError(f"extras: expected a mapping of name to column, got {extras!r}", argument="extras")
-            unknown = sorted(set(extras or {}) - set(self.capabilities.extras), key=str)
-            if unknown:
-                used = f"{type(self.algorithm).__name__} uses {list(self.capabilities.extras)}"
-                raise TellError(f"extras: unknown column {unknown[0]!r}; {used}", argument="extras")
             outcome = parse_told(
                 values,
+                n=len(batch),
+                terms=self._terms,
                 violations=violations,
                 variance=variance,
                 failed=failed,
-                extras=extras or {},
-                n=len(batch),
-                objectives=self.objectives,
-                n_constraints=self.n_constraints,
-                signs=self._signs,
-                dtype=self.dtype,
-                device=self.device,
+                extras=extras,
             )
             if outcome.extras:
-                outcome = replace(outcome, extras=checked_extras(outcome.extras, self.space.dim, self._signs))
+                outcome = replace(outcome, extras=checked_extras(outcome.extras, self.space.dim, self._terms.signs))
             return self._accept(batch, outcome)
 
     def _accept(self, batch: Batch, outcome: Outcome) -> TellReport:
-        if batch.origin == "external":
-            ids: Ids = range(self._ledger.next_id, self._ledger.next_id + len(batch))
-            points = self._external_points(batch)
-            self._ledger.skip(len(batch))
-            self._n_external += len(batch)
+        ids = batch.ids
+        external = batch.origin == "external"
+        if external:
+            points = external_points(batch, self.space, self.capabilities, self._terms)
+            ids = self._ledger.skip(len(batch))
+            self._n_external += len(ids)
         else:
             if batch.owner != self._token:
                 raise UnknownCandidateError("batch: it was asked from another optimizer", argument="batch")
-            located = self._ledger.locate(batch.ids)
-            points = self._ledger.points(located)
-            ids = batch.ids
-            if points is None:
-                return TellReport(ids, 0, self._n_told)
-            self._ledger.close(located)
-            self._n_told += len(batch)
+            points = self._ledger.take(ids)
+            self._n_told += len(ids)
+        if not len(ids):
+            return TellReport(ids, 0, self._n_told)
         n_failed = outcome.n_failed
         self._n_failed += n_failed
-        piece = Piece(ids, points, outcome, batch.origin == "external")
+        piece = Piece(ids, points, outcome, external)
         if self.capabilities.learns:
             self._buffer.append(piece)
-        if not self.capabilities.own_result and len(batch):
-            self._compare(self._incumbent, piece)
+        if not self.capabilities.own_result:
+            compete(piece, self._incumbent, self._reduction)
         return TellReport(ids, n_failed, self._n_told)
-
-    def _compare(self, incumbent: Incumbent, piece: Piece) -> None:
-        """Let told rows compete for the result, but for those elsewhere or not where results count."""
-        out = piece.outcome
-        elsewhere = self._reduction.elsewhere(piece.points) if piece.external else None
-        excluded = out.failed if elsewhere is None else out.failed | elsewhere
-        astray = self._reduction.off_target(piece.points)
-        excluded = excluded if astray is None else excluded | astray
-        incumbent.add(Rows(piece.ids, piece.points, out.values, out.violations), excluded)
-
-    def _external_points(self, batch: Batch) -> Any:
-        if not self.capabilities.accepts_external:
-            raise TellError(
-                f"batch: {type(self.algorithm).__name__} cannot use points that were not asked",
-                argument="batch",
-            )
-        if batch.space is not self.space and batch.space != self.space:
-            raise TellError("batch: its points belong to another space", argument="batch")
-        points = batch.points
-        return self.space.widened(points.to(self.device), self.dtype) if isinstance(points, Tensor) else points
 
     def abandon(self, batch: Batch) -> None:
         """Declare that pending candidates will never be told.
@@ -450,7 +296,7 @@ class Optimizer:
         TellError
             If one is not pending; nothing has changed then.
         """
-        with self._exclusive():
+        with self._exclusive:
             _check_batch(batch)
             if batch.owner != self._token:
                 raise UnknownCandidateError("batch: it was asked from another optimizer", argument="batch")
@@ -462,7 +308,7 @@ class Optimizer:
             return
         if not self.capabilities.asynchronous and (self._ledger.n_pending or self._queue is not None):
             return
-        seen: Seen | None = merge(self._buffer, self._reduction, self._n_objectives)
+        seen: Seen | None = merge(self._buffer, self._reduction, len(self.objectives))
         if seen is not None:
             before = self._generator.get_state()
             try:
@@ -472,33 +318,26 @@ class Optimizer:
                 raise
         self._buffer = []
 
-    @property
-    def _n_objectives(self) -> int:
-        return len(self.objectives)
-
     # -- result, state ---------------------------------------------------------------------------------------
 
     def result(self) -> Result:
         """Return the best point, or the Pareto set, among the feasible points that were told."""
-        with self._exclusive():
+        with self._exclusive:
+            front, incumbent = None, self._incumbent
             if (self.capabilities.own_result or self._reduction.has_roles) and self._kernel is not None:
                 self._deliver()
                 front = self.algorithm.result(self._spec, self._kernel)
-            else:
-                front = None
-            incumbent = self._incumbent
             if front is not None and self._buffer:  # what the kernel has not seen yet counts, too
-                incumbent = Incumbent(self._n_objectives)
-                known = rows_of(front, self._reduction)
-                incumbent.add(known, torch.zeros(len(known), dtype=torch.bool, device=self.device))
+                incumbent = Incumbent(len(self.objectives))
+                incumbent.add(rows_of(front, self._reduction), None)
                 for piece in self._buffer:
-                    self._compare(incumbent, piece)
+                    compete(piece, incumbent, self._reduction)
                 front = None
             return make_result(self, front, incumbent, self._reduction)
 
     def state(self) -> dict[str, Any]:
         """Return everything needed to go on, as a tree of copies (see `blackbox.state`)."""
-        with self._exclusive():
+        with self._exclusive:
             return persistence.optimizer_to_tree(self)
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -509,7 +348,7 @@ class Optimizer:
         StateError
             If it is damaged, or of another problem or algorithm; nothing has changed then.
         """
-        with self._exclusive():
+        with self._exclusive:
             persistence.restore_optimizer(self, state)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -553,7 +392,7 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return (
-            f"Optimizer({type(self.algorithm).__name__}, d={self.space.dim}, m={self._n_objectives}, "
+            f"Optimizer({type(self.algorithm).__name__}, d={self.space.dim}, m={len(self.objectives)}, "
             f"{self.n_evaluations} told, {self.n_pending} pending)"
         )
 
@@ -563,16 +402,3 @@ def _check_batch(batch: Any) -> None:
         raise TellError(
             f"batch: expected a Batch from ask or space.batch, got {type(batch).__name__}", argument="batch"
         )
-
-
-def _id_tensor(ids: Any) -> Tensor:
-    """Return ids from outside as a tensor of shape (n,), int64."""
-    given = ids if isinstance(ids, (Tensor, np.ndarray)) else list(ids) if isinstance(ids, Iterable) else [ids]
-    if not isinstance(given, Tensor):
-        given = np.asarray(given if len(given) else np.zeros(0, dtype=np.int64))
-        if given.dtype.kind not in "iu":
-            raise UnknownCandidateError(f"ids: expected integers, got {ids!r}", argument="ids")
-        given = torch.from_numpy(given.astype(np.int64))
-    if given.is_floating_point() or given.dtype == torch.bool or given.dim() != 1:
-        raise UnknownCandidateError(f"ids: expected integers, shape (n,), got {ids!r}", argument="ids")
-    return given.to("cpu", torch.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,56 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox.candidates import Evaluation, Ids
 from blackbox.errors import TellError, shown
-from blackbox.objective import Objective
+from blackbox.state import TRANSIENT
 
-__all__ = ["Outcome", "parse_told"]
+__all__ = ["Outcome", "TellReport", "Terms", "parse_told"]
+
+
+@dataclass(frozen=True, slots=True)
+class TellReport:
+    """What a tell did.
+
+    Attributes
+    ----------
+    ids : range or Tensor
+        The ids of the told rows; external points get theirs here.
+    n_failed : int
+        Rows without a usable value (non-finite, or marked as failed).
+    n_evaluations : int
+        Asked candidates told so far, failed ones included.
+    """
+
+    ids: Ids
+    n_failed: int
+    n_evaluations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """In what form an optimizer is told.
+
+    Parameters
+    ----------
+    n_objectives, n_constraints : int
+    signs : Tensor, shape (m,), or None
+        Factors that turn the user's directions into minimisation; None where all are one.
+    dtype : torch.dtype
+    device : torch.device
+    extras : tuple of str
+        Names of the further columns that the algorithm uses.
+    algorithm : str
+        Its name, for messages.
+    """
+
+    n_objectives: int
+    n_constraints: int
+    signs: Tensor | None
+    dtype: torch.dtype
+    device: torch.device
+    extras: tuple[str, ...]
+    algorithm: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +74,8 @@ class Outcome:
     failed : Tensor, shape (n,), bool
     variance : Tensor, shape (n, m), or None
     extras : dict of str to Tensor, shape (n, ...)
+    may_have_failed : bool
+        False where surely no row has failed.
     """
 
     values: Tensor
@@ -35,10 +83,13 @@ class Outcome:
     failed: Tensor
     variance: Tensor | None = None
     extras: dict[str, Tensor] = field(default_factory=dict)
+    may_have_failed: bool = field(default=True, metadata=TRANSIENT)
 
     @property
     def n_failed(self) -> int:
         """The number of failed rows."""
+        if not self.may_have_failed:
+            return 0
         if self.failed.device.type == "cpu":
             return int(np.count_nonzero(self.failed.numpy()))
         return int(self.failed.sum())
@@ -47,66 +98,65 @@ class Outcome:
 def parse_told(
     values: Any,
     *,
-    violations: Any,
-    variance: Any,
-    failed: Any,
-    extras: Mapping[str, Any],
     n: int,
-    objectives: Sequence[Objective],
-    n_constraints: int,
-    signs: Tensor | None,
-    dtype: torch.dtype,
-    device: torch.device,
+    terms: Terms,
+    violations: Any = None,
+    variance: Any = None,
+    failed: Any = None,
+    extras: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Return what was told as an `Outcome`, or raise `TellError` naming the argument.
+    """Return what was told of n rows as an `Outcome`, or raise `TellError` naming the argument.
 
-    Parameters
-    ----------
-    signs : Tensor, shape (m,), or None
-        Factors that turn the user's directions into minimisation; None where all are one.
-    n : int
-        Rows of the batch; other parameters as for `Optimizer.tell`.
+    Arguments as for `Optimizer.tell`.
     """
-    m = len(objectives)
-    marked = _failed_mask(failed, n, device)
+    if extras is not None and not isinstance(extras, Mapping):
+        raise TellError(f"extras: expected a mapping of name to column, got {extras!r}", argument="extras")
+    if isinstance(values, Evaluation):
+        violations = values.violations if violations is None else violations
+        variance = values.variance if variance is None else variance
+        if values.extras:
+            extras = {**{name: c for name, c in values.extras.items() if name in terms.extras}, **(extras or {})}
+        values = values.values
+    columns = _extras(extras, n, terms) if extras else {}
+    m = terms.n_objectives
+    marked = _failed_mask(failed, n, terms.device)
     if values is None:
         if marked is None or not bool(marked.all()):
             raise TellError(f"values: expected shape ({n}, {m}), got None; None is for failed rows only")
-        matrix = torch.full((n, m), torch.nan, dtype=dtype, device=device)
+        matrix = torch.full((n, m), torch.nan, dtype=terms.dtype, device=terms.device)
     else:
-        matrix = _matrix(values, "values", n, m, dtype, device)
-    if signs is not None:
-        matrix = matrix * signs
-    if marked is None and not n_constraints and violations is None and _is_finite(matrix):
+        matrix = _matrix(values, "values", n, m, terms.dtype, terms.device)
+    if terms.signs is not None:
+        matrix = matrix * terms.signs
+    spread = None if variance is None else _variance(variance, n, m, terms.dtype, terms.device)
+    if marked is None and not terms.n_constraints and violations is None and _is_finite(matrix):
         return Outcome(
-            matrix.clone() if signs is None else matrix,
-            matrix.new_empty((n, 0)),
-            torch.zeros(n, dtype=torch.bool, device=device),
-            None if variance is None else _variance(variance, n, m, dtype, device),
-            {name: _column(column, name, n, device) for name, column in extras.items()},
+            matrix.clone() if terms.signs is None else matrix,
+            torch.empty((n, 0), dtype=terms.dtype, device=terms.device),
+            torch.zeros(n, dtype=torch.bool, device=terms.device),
+            spread,
+            columns,
+            may_have_failed=False,
         )
-    bad = ~_finite_rows(matrix)
-    if n_constraints:
-        if violations is None:
-            if marked is None or not bool(marked.all()):
-                raise TellError(f"violations: expected shape ({n}, {n_constraints}), got None", argument="violations")
-            limits = torch.full((n, n_constraints), torch.nan, dtype=dtype, device=device)
-        else:
-            limits = _matrix(violations, "violations", n, n_constraints, dtype, device)
-        bad = bad | ~_finite_rows(limits)
-    elif violations is not None and np.asarray(_plain(violations)).size:
-        raise TellError("violations: this problem has no constraints; declare n_constraints", argument="violations")
-    else:
-        limits = matrix.new_zeros((n, 0))
+    limits = _limits(violations, marked, n, terms)
+    bad = ~_finite_rows(matrix) | ~_finite_rows(limits)
     if marked is not None:
         bad = bad | marked
-    return Outcome(
-        _blank(matrix, bad),
-        limits if not n_constraints else _blank(limits, bad),
-        bad,
-        None if variance is None else _variance(variance, n, m, dtype, device),
-        {name: _column(column, name, n, device) for name, column in extras.items()},
-    )
+    return Outcome(_blank(matrix, bad), _blank(limits, bad), bad, spread, columns)
+
+
+def _limits(violations: Any, marked: Tensor | None, n: int, terms: Terms) -> Tensor:
+    """Return violations, shape (n, k)."""
+    k = terms.n_constraints
+    if not k:
+        if violations is not None and np.asarray(_plain(violations)).size:
+            raise TellError("violations: this problem has no constraints; declare n_constraints", argument="violations")
+        return torch.empty((n, 0), dtype=terms.dtype, device=terms.device)
+    if violations is not None:
+        return _matrix(violations, "violations", n, k, terms.dtype, terms.device)
+    if marked is None or not bool(marked.all()):
+        raise TellError(f"violations: expected shape ({n}, {k}), got None", argument="violations")
+    return torch.full((n, k), torch.nan, dtype=terms.dtype, device=terms.device)
 
 
 def _is_finite(matrix: Tensor) -> bool:
@@ -127,11 +177,12 @@ def _blank(matrix: Tensor, bad: Tensor) -> Tensor:
 def _matrix(given: Any, name: str, n: int, m: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return `given` as a tensor of shape (n, m); (n,) is accepted for m = 1."""
     tensor = _real_tensor(given, name)
-    if tensor.dim() == 0 and n == 1 and m == 1:
-        tensor = tensor.reshape(1, 1)
-    elif tensor.dim() == 1 and (m == 1 or len(tensor) == n == 0):  # an empty list has no columns
-        tensor = tensor.reshape(len(tensor), m)
-    if tuple(tensor.shape) != (n, m):
+    if tensor.shape != (n, m):
+        if tensor.dim() == 0 and n == 1 and m == 1:
+            tensor = tensor.reshape(1, 1)
+        elif tensor.dim() == 1 and (m == 1 or len(tensor) == n == 0):  # an empty list has no columns
+            tensor = tensor.reshape(len(tensor), m)
+    if tensor.shape != (n, m):
         also = f" or ({n},)" if m == 1 else ""
         raise TellError(f"{name}: expected shape ({n}, {m}){also}, got {tuple(tensor.shape)}", argument=name)
     if tensor.dtype == dtype and tensor.device == device:
@@ -214,6 +265,15 @@ def _variance(variance: Any, n: int, m: int, dtype: torch.dtype, device: torch.d
             rows=[row],
         )
     return matrix
+
+
+def _extras(extras: Mapping[str, Any], n: int, terms: Terms) -> dict[str, Tensor]:
+    """Return further columns, checked."""
+    unknown = sorted(set(extras) - set(terms.extras), key=str)
+    if unknown:
+        used = f"{terms.algorithm} uses {list(terms.extras)}"
+        raise TellError(f"extras: unknown column {unknown[0]!r}; {used}", argument="extras")
+    return {name: _column(column, name, n, terms.device) for name, column in extras.items()}
 
 
 def _column(column: Any, name: str, n: int, device: torch.device) -> Tensor:

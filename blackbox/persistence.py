@@ -11,6 +11,7 @@ from torch import Tensor
 from blackbox.algorithm import Algorithm
 from blackbox.delivery import Piece
 from blackbox.errors import BlackboxError, StateError, shown
+from blackbox.handout import Queue
 from blackbox.incumbent import Incumbent
 from blackbox.ledger import Ledger
 from blackbox.objective import Objective
@@ -86,8 +87,8 @@ def optimizer_to_tree(optimizer: Optimizer) -> dict[str, Any]:
         "budget": optimizer._spec.budget,
         "generator": optimizer._generator.get_state(),
         "ledger": optimizer._ledger.state(),
-        "queue": optimizer._queue,
-        "queue_context": optimizer._queue_context,
+        "queue": None if optimizer._queue is None else optimizer._queue.points,
+        "queue_context": {} if optimizer._queue is None else optimizer._queue.context,
         "buffer": [_piece_to_tree(piece) for piece in optimizer._buffer],
         "incumbent": optimizer._incumbent.state(),
         "counts": [optimizer._n_told, int(optimizer._n_failed), optimizer._n_external],
@@ -147,14 +148,13 @@ def _restored_parts(optimizer: Optimizer, tree: Mapping[str, Any]) -> dict[str, 
     if optimizer._kernel is not None:
         kernel = from_tree(type(optimizer._kernel), _to_device(kernel, device))
     generator = tree["generator"] if tree["device"] == str(device) else None
-    queue = tree["queue"]
+    queue, context = tree["queue"], {name: column.to(device) for name, column in tree["queue_context"].items()}
     return {
         "seed": int(tree["seed"]),
         "_token": str(tree["token"]),
         "_generator": optimizer._generator if generator is None else restore_generator(generator, device),
         "_ledger": Ledger.from_state(tree["ledger"], as_points),
-        "_queue": None if queue is None else as_points(queue),
-        "_queue_context": {name: column.to(device) for name, column in tree["queue_context"].items()},
+        "_queue": None if queue is None else Queue(as_points(queue), context),
         "_buffer": [_piece_from_tree(piece, as_points, device) for piece in tree["buffer"]],
         "_incumbent": Incumbent.from_state(tree["incumbent"], len(optimizer.objectives), as_points),
         "_n_told": int(told),

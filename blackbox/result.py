@@ -103,6 +103,7 @@ def _result(optimizer: Optimizer, rows: Rows | None, least: Result | None) -> Re
             *pending,
             least,
         )
-    values = rows.values.clone() if optimizer._signs is None else rows.values * optimizer._signs
+    signs = optimizer._terms.signs
+    values = rows.values.clone() if signs is None else rows.values * signs
     x = rows.x.clone() if isinstance(rows.x, Tensor) else rows.x
     return Result(optimizer.space, x, values, rows.violations.clone(), *pending, least)

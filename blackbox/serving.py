@@ -1,15 +1,48 @@
-"""Whether an algorithm can serve a problem: checked once, with a sentence that names one that can."""
+"""What a problem is, and whether an algorithm can serve it: checked once, with a sentence that names one that can."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from blackbox._arguments import whole_number
 from blackbox.algorithm import Algorithm, Capabilities
 from blackbox.errors import CapabilityError, SettingError
+from blackbox.objective import Objective, parse_objectives
 from blackbox.roles import nominal
 from blackbox.space import Space
 
-__all__ = ["check_capabilities", "constants_of", "obstacle", "suitable"]
+__all__ = ["check_capabilities", "constants_of", "obstacle", "parse_dtype", "parse_problem", "suitable"]
+
+
+def parse_problem(problem: Any, objectives: Any, n_constraints: Any) -> tuple[Any, tuple[Objective, ...], int]:
+    """Return what is searched, the objectives, and the number of constraints; None stands for the problem's own.
+
+    Raises
+    ------
+    SettingError, SpaceError
+        If one makes no sense; the message names it.
+    """
+    space = problem.space if hasattr(problem, "space") else problem
+    if isinstance(space, Mapping):
+        space = Space(space)
+    if not hasattr(space, "dim"):
+        raise SettingError(f"problem: expected a Problem, a Space or a mapping of parameters, got {problem!r}")
+    parsed = parse_objectives(getattr(problem, "objectives", 1) if objectives is None else objectives)
+    given = getattr(problem, "n_constraints", 0) if n_constraints is None else n_constraints
+    return space, parsed, whole_number(given, "n_constraints", 0)
+
+
+def parse_dtype(dtype: Any, device: torch.device, capabilities: Capabilities) -> torch.dtype:
+    """Return the dtype of points and values: the one that is given, or the default on this device."""
+    if dtype is None:
+        return torch.float32 if device.type != "cpu" and capabilities.single_precision else torch.float64
+    if dtype not in (torch.float32, torch.float64):
+        raise SettingError(f"dtype: expected torch.float32 or torch.float64, got {dtype}")
+    chosen: torch.dtype = dtype
+    return chosen
 
 
 def check_capabilities(algorithm: Algorithm[Any], space: Any, m: int, k: int) -> Capabilities:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Each module may import, at its top, only what stands in its own line or above.
 LAYERS = [
     ["blackbox.errors"],
-    ["blackbox._arguments"],
+    ["blackbox._arguments", "blackbox._exclusive"],
     ["blackbox.random", "blackbox.objective", "blackbox.parameters", "blackbox.candidates"],
     ["blackbox._conditions", "blackbox._unit_cube", "blackbox.space_json", "blackbox.roles", "blackbox._points"],
     ["blackbox.space"],
@@ -20,7 +20,7 @@ LAYERS = [
     ["blackbox.algorithm", "blackbox.problem", "blackbox.outcomes", "blackbox.incumbent", "blackbox._known_extras"],
     ["blackbox.surrogates"],
     ["blackbox.algorithms", "blackbox.problems"],
-    ["blackbox.delivery", "blackbox.fixing", "blackbox.serving", "blackbox.result"],
+    ["blackbox.delivery", "blackbox.fixing", "blackbox.handout", "blackbox.serving", "blackbox.result"],
     ["blackbox.persistence"],
     ["blackbox.optimizer"],
     ["blackbox.testing", "blackbox._study_records", "blackbox.evaluation", "blackbox._owner", "blackbox._main_guard"],

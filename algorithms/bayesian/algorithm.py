@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, S
 from blackbox.algorithms.bayesian.costs import LinearCost
 from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.options import AcquisitionError, AcquisitionSetting, option_of
+from blackbox.algorithms.bayesian.pareto.reference import checked_reference, settled
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
 from blackbox.algorithms.bayesian.roles import held_roles, role_result
 from blackbox.algorithms.bayesian.state import BayesianState
@@ -30,12 +33,15 @@ _MANY = 2**31
 class BayesianOptimization:
     """Gaussian processes and log expected improvement, for functions that cost more than a second.
 
-    One objective; real, integer, ordinal, categorical and conditional parameters; black-box constraints;
+    One objective, or several; real, integer, ordinal, categorical and conditional parameters; black-box constraints;
     failed evaluations, which are learned from; noise, known or not; any batch size and pending candidates.
     An ask takes 10 to 50 ms up to 300 evaluations and O(n^3) time beyond.
 
     Parameters
     ----------
+    acquisition : str, options or callable, default "log_ei"
+        What a candidate promises: "log_ei", "log_nei", "ucb", "thompson", "kg", "mes", "jes" (or their options, such as
+        `UpperConfidenceBound(beta=4.0)`), or your own function (`AcquisitionFunction`).
     noise : "auto" or float, default "auto"
         Variance of the noise of the values; 0 for a deterministic function. "auto": known variances that are told
         are used; otherwise noise is learned where repeated points differ or the evidence favours it.
@@ -49,6 +55,13 @@ class BayesianOptimization:
     cost : LinearCost, optional
         What an evaluation costs at each fidelity. Default: learned from the costs that are told as
         `extras={"cost": ...}`; without any, proportional to numeric fidelities.
+    reference_point : sequence of m numbers, optional
+        Of several objectives, in their own directions: only what is better in all of them counts. Default: inferred
+        from the feasible values, a tenth of the front's range beyond its nadir, and settled once one of them is better
+        than the nadir in all objectives.
+    several : "auto", "hypervolume" or "scalarised", default "auto"
+        What is improved with several objectives: the dominated hypervolume (at most four objectives), or for each
+        candidate a random augmented Tchebycheff scalarisation (ParEGO). "auto": the hypervolume where possible.
 
     References
     ----------
@@ -65,13 +78,19 @@ class BayesianOptimization:
     tensor([[2.5000, 7.5000]], dtype=torch.float64)
     """
 
+    acquisition: AcquisitionSetting = "log_ei"
     noise: float | str = "auto"
     start: int | None = None
     warp: bool = True
     batch_size: int = 1
     cost: LinearCost | None = None
+    reference_point: tuple[float, ...] | None = None
+    several: Literal["auto", "hypervolume", "scalarised"] = "auto"
 
     def __post_init__(self) -> None:
+        option = option_of(self.acquisition)
+        if not isinstance(self.acquisition, str):
+            object.__setattr__(self, "acquisition", option)
         if self.noise != "auto" and (
             isinstance(self.noise, (bool, str)) or not (math.isfinite(self.noise) and self.noise >= 0)
         ):
@@ -80,6 +99,10 @@ class BayesianOptimization:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
+        if self.several not in ("auto", "hypervolume", "scalarised"):
+            raise SettingError(f'several: expected "auto", "hypervolume" or "scalarised", got {self.several!r}')
+        if self.reference_point is not None:
+            object.__setattr__(self, "reference_point", checked_reference(self.reference_point))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -89,7 +112,8 @@ class BayesianOptimization:
     def init(self, spec: Spec, generator: torch.Generator) -> BayesianState:
         """Return the state before anything is known."""
         seed = int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
-        return BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
+        state = BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
+        return state if self.reference_point is None else settled(state, spec, self.reference_point)
 
     def ready(self, spec: Spec, state: BayesianState, pending: int) -> int:
         """Return a number without meaning: any batch can be handed out at any time."""
@@ -131,10 +155,13 @@ class BayesianOptimization:
     ) -> tuple[Array, BayesianState]:
         """Return what a strategy proposes; evenly spread points where its arithmetic fails, which is counted."""
         strategy, reason = choose(spec, state, self)
+        state = replace(state, reason="")
         try:
             with np.errstate(all="ignore"), one_thread():
                 points, state = strategy.propose(spec, state, domain, pending, n, random, self)
+        except AcquisitionError:
+            raise
         except (ArithmeticError, ValueError):
             points = domain.canonical(domain.spread(n, random))
             return points, replace(state, fallbacks=state.fallbacks + 1, reason="evenly spread: arithmetic failed")
-        return points, replace(state, modelled=state.modelled + n, reason=reason)
+        return points, replace(state, modelled=state.modelled + n, reason=state.reason or reason)

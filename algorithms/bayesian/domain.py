@@ -55,6 +55,11 @@ class Domain:
         return Domain(self.space, np.where(np.isnan(self.fixed), fixed, self.fixed))
 
     @property
+    def is_restricted(self) -> bool:
+        """Whether constraints on inputs are known."""
+        return False
+
+    @property
     def n_cells(self) -> float:
         """How many distinct points there are with the held columns held, conditions aside; inf with real columns."""
         if len(self.smooth):

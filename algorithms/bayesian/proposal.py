@@ -9,10 +9,18 @@ import numpy as np
 
 from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
-from blackbox.algorithms.bayesian.search import Effort, Found, enumerate_cells, first_new, maximise, maximise_near
+from blackbox.algorithms.bayesian.search import (
+    Effort,
+    Found,
+    Scored,
+    enumerate_cells,
+    first_new,
+    maximise,
+    maximise_near,
+)
 from blackbox.surrogates.kernels import Array
 
-__all__ = ["ENUMERATE", "Pace", "propose"]
+__all__ = ["ENUMERATE", "Pace", "best_new", "propose"]
 
 ENUMERATE = 1e4  # spaces with at most so many points are enumerated
 _LITTLE = -4.0  # log expected improvement, in standard deviations, below which every second step is local
@@ -62,6 +70,17 @@ def propose(
     return point, Pace(promise, pace.turn + 1 if promise < _LITTLE else 0)
 
 
-def _first(score: Acquisition, found: Found, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
+def best_new(
+    score: Scored, domain: Domain, anchors: Array, taken: Array, random: np.random.Generator, effort: Effort
+) -> tuple[Array, float]:
+    """Return the full codes of the best point that is none of `taken`, and the largest score that was found."""
+    if domain.n_cells <= ENUMERATE:
+        found = enumerate_cells(score, domain)
+    else:
+        found = maximise(score, domain, anchors, random, effort)
+    return _first(score, found, domain, taken, random), float(found.values[0])
+
+
+def _first(score: Scored, found: Found, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
     point = first_new(score, found, domain, taken, random)
     return np.asarray(found.codes[0]) if point is None else point

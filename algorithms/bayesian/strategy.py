@@ -21,6 +21,9 @@ import numpy as np
 from blackbox.algorithm import Capabilities, Spec
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.fidelity import MultiFidelity
+from blackbox.algorithms.bayesian.options import NoisyExpectedImprovement, option_of
+from blackbox.algorithms.bayesian.pareto.scalarise import Scalarised
+from blackbox.algorithms.bayesian.pareto.strategy import Hypervolume
 from blackbox.algorithms.bayesian.single import SingleObjective
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
@@ -74,16 +77,20 @@ class Strategy(Protocol):
 
 def choose(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> tuple[Strategy, str]:
     """Return the strategy for a problem, and why."""
-    domain = Domain(spec.space)
-    if domain.fidelities and spec.n_objectives == 1:
-        return MultiFidelity(), "fidelities: improvement at the target, its variance explained per unit of cost"
+    m = spec.n_objectives
+    if m > 4 or (m > 1 and settings.several == "scalarised"):
+        return Scalarised(), f"{m} objectives: random scalarisations of exact Gaussian processes"
+    if m > 1:
+        return Hypervolume(), f"{m} objectives: expected hypervolume improvement in closed form"
+    if "fidelity" in spec.space.role_columns.values():
+        return MultiFidelity(), "fidelities: expected gain of the prediction at the target, per unit of cost"
     return SingleObjective(), "one objective: exact Gaussian processes in closed form"
 
 
 def capabilities_of(settings: BayesianOptimization) -> Capabilities:
     """Return what can be served with these settings."""
     return Capabilities(
-        objectives=(1, 1),
+        objectives=_objectives(settings),
         constraints=True,
         natural_batch=settings.batch_size,
         roles=("fidelity", "task", "environment"),
@@ -91,3 +98,9 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
         single_precision=False,
         max_dim=_SOBOL_DIM,
     )
+
+
+def _objectives(settings: BayesianOptimization) -> tuple[int, int | None]:
+    if not isinstance(option_of(settings.acquisition), NoisyExpectedImprovement | None):
+        return 1, 1  # made for one objective
+    return 1 if settings.several == "auto" else 2, 4 if settings.several == "hypervolume" else None

@@ -31,6 +31,8 @@ from blackbox.testing import ALGORITHM_CHECKS
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
+    BayesianOptimization(several="hypervolume"),
+    BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
     RandomSearch(),

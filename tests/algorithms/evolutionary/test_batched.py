@@ -12,6 +12,7 @@ from blackbox.algorithms import DE, GA, MOEAD, NSGA2, NSGA3, RVEA, HypE
 from blackbox.algorithms.evolutionary.batched import BatchedEvolution, can_batch, same_program
 from blackbox.candidates import Evaluation
 from blackbox.errors import SettingError
+from blackbox.handout import in_full_space
 from blackbox.objective import Objective
 from blackbox.parameters import Categorical, Integer, Real
 from blackbox.random import make_generator
@@ -40,7 +41,7 @@ def check(algorithm: Any, problem: Problem, generations: int = 5) -> None:
             other.restore(unpack(pack(runs.state())))
             runs = other
         x = runs.ask()
-        points = shell._finish(x.flatten(0, 1), None)
+        points = in_full_space(x.flatten(0, 1), None, shell._reduction, shell._generator)
         told = [optimizer.ask() for optimizer in optimizers]
         assert torch.equal(points.nan_to_num(nan=-7.0), torch.cat([b.x for b in told]).nan_to_num(nan=-7.0))
         for optimizer, batch in zip(optimizers, told, strict=True):
@@ -56,7 +57,7 @@ def check(algorithm: Any, problem: Problem, generations: int = 5) -> None:
         front = runs.front(run)
         assert (front is None) == (len(problem.objectives) == 1)
         if front is not None and len(optimizer.result()):
-            signs = 1.0 if optimizer._signs is None else optimizer._signs
+            signs = 1.0 if optimizer._terms.signs is None else optimizer._terms.signs
             assert torch.equal(front.values * signs, optimizer.result().values)
 
 

@@ -1,0 +1,60 @@
+"""Several objectives: points that promise hypervolume, one after the other, each aware of those before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from blackbox.algorithm import Spec
+from blackbox.algorithms.bayesian.acquisition import Acquisition
+from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.pareto.acquisition import HypervolumeImprovement
+from blackbox.algorithms.bayesian.pareto.cells import Cells
+from blackbox.algorithms.bayesian.pareto.proposal import best_new, prepare
+from blackbox.algorithms.bayesian.state import BayesianState
+from blackbox.surrogates.kernels import Array
+
+if TYPE_CHECKING:
+    from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
+
+__all__ = ["Hypervolume"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hypervolume:
+    """The strategy for two to four objectives: log expected hypervolume improvement, exactly.
+
+    References
+    ----------
+    S. Daulton, M. Balandat, E. Bakshy, Parallel Bayesian optimization of multiple noisy objectives with expected
+    hypervolume improvement, 2021. Deviations: closed form in place of samples of the candidate; the means of pending
+    points are believed.
+    """
+
+    def propose(
+        self,
+        spec: Spec,
+        state: BayesianState,
+        domain: Domain,
+        pending: Array,
+        n: int,
+        random: np.random.Generator,
+        settings: BayesianOptimization,
+    ) -> tuple[Array, BayesianState]:
+        """Return n points and the next state (see `Strategy`)."""
+        ready = prepare(state, domain, pending, random, settings)
+        fronts, taken = ready.fronts, ready.taken
+        chosen: list[Array] = []
+        for i in range(n):
+            score: HypervolumeImprovement | Acquisition = fronts.chance
+            if fronts.outcomes:
+                cells = tuple(Cells.of(front, ready.reference) for front in fronts.fronts)
+                score = HypervolumeImprovement(fronts.outcomes, cells, fronts.chance)
+            point = best_new(score, domain, ready.anchors, taken, random, first=i == 0)
+            chosen.append(domain.canonical(point[None]))
+            if len(chosen) < n:
+                added = domain.model(chosen[-1])
+                taken, fronts = np.concatenate([taken, added]), fronts.condition(added)
+        return np.concatenate(chosen), ready.state
