@@ -16,7 +16,8 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.options import AcquisitionError, AcquisitionSetting, option_of
 from blackbox.algorithms.bayesian.pareto.reference import checked_reference, settled
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
-from blackbox.algorithms.bayesian.roles import held_roles, role_result
+from blackbox.algorithms.bayesian.risk import InputNoise, Risk, risk_of
+from blackbox.algorithms.bayesian.roles import check_settings, held_roles, role_result
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
 from blackbox.errors import SettingError
@@ -55,6 +56,11 @@ class BayesianOptimization:
     cost : LinearCost, optional
         What an evaluation costs at each fidelity. Default: learned from the costs that are told as
         `extras={"cost": ...}`; without any, proportional to numeric fidelities.
+    risk : str or Risk, default "expectation"
+        What a design is judged by where environments are random: `Expectation()`, `VaR(0.8)`, `CVaR(0.8)`,
+        `WorstCase()`. The result is the evaluated design with the least predicted risk, and that prediction.
+    input_noise : InputNoise, optional
+        Errors of a design's implementation, over which its risk is taken as well.
     reference_point : sequence of m numbers, optional
         Of several objectives, in their own directions: only what is better in all of them counts. Default: inferred
         from the feasible values, a tenth of the front's range beyond its nadir, and settled once one of them is better
@@ -84,6 +90,8 @@ class BayesianOptimization:
     warp: bool = True
     batch_size: int = 1
     cost: LinearCost | None = None
+    risk: str | Risk = "expectation"
+    input_noise: InputNoise | None = None
     reference_point: tuple[float, ...] | None = None
     several: Literal["auto", "hypervolume", "scalarised"] = "auto"
 
@@ -99,6 +107,10 @@ class BayesianOptimization:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
+        risk_of(self.risk)
+        for name, record in (("cost", LinearCost), ("input_noise", InputNoise)):
+            if not isinstance(getattr(self, name), (record, type(None))):
+                raise SettingError(f"{name}: expected a {record.__name__} or None, got {getattr(self, name)!r}")
         if self.several not in ("auto", "hypervolume", "scalarised"):
             raise SettingError(f'several: expected "auto", "hypervolume" or "scalarised", got {self.several!r}')
         if self.reference_point is not None:
@@ -111,6 +123,7 @@ class BayesianOptimization:
 
     def init(self, spec: Spec, generator: torch.Generator) -> BayesianState:
         """Return the state before anything is known."""
+        check_settings(spec, self)
         seed = int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
         state = BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
         return state if self.reference_point is None else settled(state, spec, self.reference_point)

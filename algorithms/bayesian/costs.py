@@ -85,7 +85,7 @@ class LinearCost:
                     f"cost: expected {int(domain.upper[column]) + 1} levels of {name!r}, got {len(costs)}"
                 )
             total += np.array(costs)[codes[:, column].astype(np.intp)]
-        return np.maximum(total, 1e-300)
+        return np.asarray(np.maximum(total, 1e-300))
 
 
 def log_cost(state: BayesianState, domain: Domain, given: LinearCost | None) -> LogCost:

@@ -21,8 +21,6 @@ def start_size(spec: Spec) -> int:
     space = spec.space
     choices = np.minimum(space.upper - space.lower, 2.0)[space.kinds > 0].sum()  # no gradient leads across them
     wanted = max(5, spec.dim // 2 + 3) + int(min(choices, spec.dim))
-    if "fidelity" in space.role_columns.values():  # mostly cheap ones
-        wanted *= 2
     return wanted if spec.budget is None else max(2, min(wanted, spec.budget // 4))
 
 

@@ -48,6 +48,7 @@ class Domain:
         self.steps = np.flatnonzero(self.free & self.discrete)  # columns that neighbours move
         self.fidelities = [column for column, role in self.roles.items() if role == "fidelity"]
         self.environments = [column for column, role in self.roles.items() if role == "environment"]
+        self.designs = [column for column in range(self.dim) if column not in self.roles]
         self.loose = _without_conditions(space) if space.conditions else space  # without conditions
 
     def holding(self, fixed: Array) -> Domain:

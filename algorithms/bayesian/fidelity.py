@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -26,11 +26,12 @@ from blackbox.algorithms.bayesian.lookahead import Lookahead
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.proposal import Pace, propose
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import PRIOR
+from blackbox.algorithms.bayesian.single import PRIOR, SingleObjective
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import View, look
 from blackbox.roles import nominal
-from blackbox.surrogates.kernels import Array, Index
+from blackbox.surrogates.gaussian_process import GaussianProcess
+from blackbox.surrogates.kernels import Array, Index, Mask
 
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
@@ -67,6 +68,8 @@ class MultiFidelity:
         settings: BayesianOptimization,
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
+        if not any(domain.free[column] for column in domain.fidelities):  # all held: improvement there
+            return SingleObjective().propose(spec, state, domain, pending, n, random, settings)
         view = _look(state, domain, random, settings)
         at_target = domain.holding(targets(domain))
         acquisition = aimed(view, state, domain, at_target, pending, random)
@@ -106,9 +109,9 @@ def _look(state: BayesianState, domain: Domain, random: np.random.Generator, set
     return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=PRIOR)
 
 
-def on_target(x: Array, domain: Domain) -> Array:
+def on_target(x: Array, domain: Domain) -> Mask:
     """Return which points have every fidelity at its target, shape (n,), bool."""
-    good = np.ones(len(x), bool)
+    good: Mask = np.ones(len(x), bool)
     for column in domain.fidelities:
         good &= (x[:, column] == nominal(domain.space, column)) | np.isnan(x[:, column])
     return good
@@ -189,7 +192,7 @@ def gains(acquisition: Acquisition, codes: Array, domain: Domain, at_target: Dom
 
 def looking_ahead(acquisition: Acquisition, columns: Index, values: Array) -> Acquisition:
     """Return the acquisition of evaluations with these model values of the fidelities."""
-    modes = tuple(Lookahead(mode, columns, values) for mode in acquisition.modes)
+    modes = tuple(cast("GaussianProcess", Lookahead(mode, columns, values)) for mode in acquisition.modes)
     return replace(acquisition, modes=modes)
 
 
@@ -207,7 +210,7 @@ def propose_at(
     """Return the full codes of the design and fidelity with the largest gain per unit of cost, and the next pace."""
     columns = np.array(domain.fidelities)
     seed = at_target.spread(1, random)[0]
-    options = _variants(seed, domain, random, _FEW)
+    options = np.unique(_variants(seed, domain, random, _FEW), axis=0)
     best: tuple[float, Array, Pace] | None = None
     for row in options:
         values = domain.model(row[None])[0, columns]

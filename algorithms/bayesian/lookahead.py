@@ -54,7 +54,7 @@ class Lookahead:
         return moved
 
     def _prior(self, x: Array, moved: Array) -> Array:
-        """Return prior covariances of points with themselves moved, shape (q,); it is the same for the same switches."""
+        """Return prior covariances of points with themselves moved, shape (q,); equal for equal switches."""
         process = self.process
         switches = np.isnan(x[:, self.columns])
         prior = np.empty(len(x))
@@ -77,7 +77,8 @@ class Lookahead:
 
     def _variance(self, other: Array) -> Array:
         scale, noise = self.process.hyper.scale, self.process.hyper.noise
-        return np.maximum(scale - np.einsum("ij,ij->i", other, other), 0.0) + noise + _FLOOR * scale
+        left: Array = np.maximum(scale - np.einsum("ij,ij->i", other, other), 0.0)
+        return left + (noise + _FLOOR * scale)
 
     def predict_with_slopes(self, x: Array) -> tuple[Array, Array, Array, Array]:
         """Return mean and standard deviation, standardised, and their gradients in x, each of shape (q, d).

@@ -1,4 +1,4 @@
-"""What fidelities, tasks and environments mean for a Bayesian search: what is held, what a start design and a result are."""
+"""What fidelities, tasks and environments mean for a search: what is held, the start design, the result."""
 
 from __future__ import annotations
 
@@ -15,9 +15,19 @@ from blackbox.surrogates.kernels import Array
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["held_roles", "role_result", "spread_fidelities"]
+__all__ = ["check_settings", "held_roles", "role_result", "spread_fidelities"]
 
 _HIGHER = {3: 0.25, 7: 0.5}  # points of the start design with a higher fidelity than the lowest, in the unit cube
+
+
+def check_settings(spec: Spec, settings: BayesianOptimization) -> None:
+    """Raise `SettingError` where the cost or the errors of implementation name parameters that are not searched."""
+    domain = Domain(spec.space)
+    if settings.cost is not None:
+        settings.cost.of(domain.lower[None], domain)
+    if settings.input_noise is not None:
+        names = domain.space.names
+        settings.input_noise.of([names[c] for c in domain.designs if not domain.discrete[c]])
 
 
 def held_roles(spec: Spec, fixed: Array | None) -> Array | None:
@@ -56,7 +66,14 @@ def _target(domain: Domain, column: int) -> object:
 
 def role_result(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> Front | None:
     """Return the result where a model has to say it; None to leave it to the optimizer."""
-    if spec.n_objectives != 1 or not spec.space.role_columns or not len(state):
+    roles = spec.space.role_columns.values()
+    if spec.n_objectives != 1 or not len(state):
+        return None
+    if settings.input_noise is not None or "environment" in roles:
+        from blackbox.algorithms.bayesian.robust import least_risk
+
+        return least_risk(spec, state, settings)
+    if "fidelity" not in roles:
         return None
     from blackbox.algorithms.bayesian.fidelity import predicted_best
 
