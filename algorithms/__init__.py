@@ -22,11 +22,16 @@ if TYPE_CHECKING:
     from blackbox.algorithms.evolutionary.nsga3 import NSGA3 as NSGA3
     from blackbox.algorithms.evolutionary.rvea_search import RVEA as RVEA
     from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
+    from blackbox.algorithms.offline.best_of_data import BestOfData as BestOfData
+    from blackbox.algorithms.offline.root import ROOT as ROOT
+    from blackbox.algorithms.offline.surrogate_ascent import SurrogateAscent as SurrogateAscent
+    from blackbox.algorithms.offline.surrogate_evolution import SurrogateEvolution as SurrogateEvolution
     from blackbox.algorithms.sampling import RandomSearch as RandomSearch
     from blackbox.algorithms.sampling import Sobol as Sobol
 
 _HOMES = {
     "BayesianOptimization": "bayesian",
+    "BestOfData": "offline.best_of_data",
     "CMAES": "cma_es",
     "ConsensusBased": "consensus",
     "DE": "evolutionary.de",
@@ -38,9 +43,12 @@ _HOMES = {
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
     "Pymoo": "adapters.pymoo",
+    "ROOT": "offline.root",
     "RVEA": "evolutionary.rvea_search",
     "RandomSearch": "sampling",
     "Sobol": "sampling",
+    "SurrogateAscent": "offline.surrogate_ascent",
+    "SurrogateEvolution": "offline.surrogate_evolution",
 }
 
 __all__ = list(_HOMES)

@@ -151,7 +151,9 @@ class Evidence:
             return _HOPELESS, np.zeros(len(theta))
         factor, _ = found
         inverse, _ = lapack.dpotri(factor, lower=1)
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        diagonal = np.diagonal(inverse).copy()  # the factor, and so its inverse product, is 0 above the diagonal
+        inverse = inverse + inverse.T
+        np.fill_diagonal(inverse, diagonal)
         mean = profile_mean(inverse.sum(0), self.y, self.prior.mean)
         residual = self.y - mean
         a = inverse @ residual

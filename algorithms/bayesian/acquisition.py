@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import erfcx, log_ndtr
 
+from blackbox.algorithms.bayesian.watched import watch
 from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array
 
@@ -114,6 +115,23 @@ class Acquisition:
             mean, std = mode.predict(x)
             parts.append(np.log(std) + _with_floor((self.best - mean) / std)[0])
         return log_mean(np.stack(parts), self.log_weights)[0]
+
+    def likeliest(self, n: int) -> Acquisition:
+        """Return this acquisition averaged over the n likeliest sets of hyper-parameters only."""
+        if len(self.modes) <= n:
+            return self
+        kept = self.log_weights[:n]
+        return replace(self, modes=self.modes[:n], log_weights=kept - math.log(float(np.exp(kept).sum())))
+
+    def watch(self, pool: Array) -> Acquisition:
+        """Return this acquisition with its predictions at model points, shape (p, d), kept while it is conditioned."""
+        return replace(
+            self,
+            modes=tuple(watch(mode, pool) for mode in self.modes),
+            limits=tuple(replace(limit, process=watch(limit.process, pool)) for limit in self.limits),
+            success=None if self.success is None else watch(self.success, pool),
+            cost=None if self.cost is None else watch(self.cost, pool),
+        )
 
     def bolder(self, shorter: float, margin: float) -> Acquisition:
         """Return this acquisition for rougher functions: lengthscales times `shorter`, `margin` more to improve."""

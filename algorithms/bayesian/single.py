@@ -13,7 +13,7 @@ from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import UserAcquisition, option_of
-from blackbox.algorithms.bayesian.proposal import Pace, best_new, propose
+from blackbox.algorithms.bayesian.proposal import LATER, Pace, Proposer, best_new
 from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PRIOR", "SingleObjective"]
 
-_LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)  # for all but the first of a batch
 _KNOWN = 400  # evaluated points, most promising first, that other acquisitions look at
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
 PRIOR = Prior(shift=-1.4, together=0.15)
@@ -82,16 +81,12 @@ def _improving(
 ) -> tuple[Array, Pace]:
     """Return n points by log expected improvement, global, local and bold steps in turn."""
     chosen: list[Array] = []
-    pace = Pace(state.promise, state.turn)
-    for _ in range(n):
-        effort = _LATER if chosen else Effort()
-        point, pace = propose(acquisition, domain, anchors, taken, pace, random, effort)
-        chosen.append(domain.canonical(point[None]))
-        if len(chosen) < n:
-            added = domain.model(chosen[-1])
-            taken = np.concatenate([taken, added])
-            acquisition = acquisition.condition(added)
-    return np.concatenate(chosen), pace
+    proposer = Proposer(acquisition, domain, anchors, taken, Pace(state.promise, state.turn), random)
+    while True:
+        chosen.append(domain.canonical(proposer.next()[None]))
+        if len(chosen) == n:
+            return np.concatenate(chosen), proposer.pace
+        proposer.add(domain.model(chosen[-1]))
 
 
 def _scored(
@@ -107,7 +102,7 @@ def _scored(
     chosen: list[Array] = []
     lost = 0
     for _ in range(n):
-        effort = _LATER if chosen else Effort()
+        effort = LATER if chosen else Effort()
         point, value = best_new(score, domain, anchors, taken, random, effort)
         if not np.isfinite(value):
             lost += 1

@@ -17,6 +17,7 @@ from blackbox.algorithm import Front, Spec
 from blackbox.algorithms.evolutionary.de import DE
 from blackbox.algorithms.evolutionary.draws import draw
 from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
+from blackbox.algorithms.evolutionary.mating import take_rows
 from blackbox.algorithms.evolutionary.moead import MOEAD
 from blackbox.algorithms.evolutionary.offspring import initial_points
 from blackbox.algorithms.evolutionary.population import Population, check_memory, front_of, total_violation
@@ -215,15 +216,7 @@ class BatchedEvolution:
         return *merged, torch.cat([self.violations, violations], dim=1)
 
     def _keep(self, x: Tensor, values: Tensor, violations: Tensor, rows: Tensor) -> None:
-        self.x, self.values, self.violations = (_rows(part, rows) for part in (x, values, violations))
-
-
-def _rows(table: Tensor, rows: Tensor) -> Tensor:
-    """Return rows of every run, shapes (B, n, c) and (B, q) -> (B, q, c)."""
-    if not table.shape[-1]:
-        return table[:, : rows.shape[1]]
-    flat = rows + torch.arange(len(table), device=rows.device).unsqueeze(-1) * table.shape[1]
-    return table.flatten(0, 1).index_select(0, flat.flatten()).reshape(*rows.shape, table.shape[-1])
+        self.x, self.values, self.violations = (take_rows(part, rows) for part in (x, values, violations))
 
 
 def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
