@@ -24,10 +24,11 @@ from blackbox.algorithms.bayesian.costs import LogCost, log_cost
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.lookahead import Lookahead
 from blackbox.algorithms.bayesian.models import Fitting
-from blackbox.algorithms.bayesian.proposal import Pace, propose
+from blackbox.algorithms.bayesian.proposal import Pace
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.single import PRIOR, SingleObjective
 from blackbox.algorithms.bayesian.state import BayesianState
+from blackbox.algorithms.bayesian.steps import step
 from blackbox.algorithms.bayesian.view import View, look
 from blackbox.roles import nominal
 from blackbox.surrogates.gaussian_process import GaussianProcess
@@ -215,7 +216,7 @@ def propose_at(
     for row in options:
         values = domain.model(row[None])[0, columns]
         ahead = looking_ahead(acquisition, columns, values)
-        design, then = propose(ahead, at_target, anchors, taken, pace, random, effort)
+        design, then = step(ahead, at_target, anchors, taken, pace, random, effort)
         codes = design.copy()
         codes[columns] = row[columns]
         gain = float(ahead(at_target.model(design[None]))[0] - cost(codes[None])[0])

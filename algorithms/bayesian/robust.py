@@ -16,12 +16,13 @@ from blackbox.algorithm import Front, Spec
 from blackbox.algorithms.bayesian.acquisition import Acquisition, Limit
 from blackbox.algorithms.bayesian.domain import Domain, lattice
 from blackbox.algorithms.bayesian.models import Fitting
-from blackbox.algorithms.bayesian.proposal import Pace, propose
+from blackbox.algorithms.bayesian.proposal import Pace
 from blackbox.algorithms.bayesian.risk import Risk, VaR, WorstCase, risk_of
 from blackbox.algorithms.bayesian.scenarios import Averaged, Sampled, Scenarios, quantiles, scenarios_of
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.single import PRIOR
 from blackbox.algorithms.bayesian.state import BayesianState
+from blackbox.algorithms.bayesian.steps import step
 from blackbox.algorithms.bayesian.view import View, look
 from blackbox.roles import nominal
 from blackbox.surrogates.gaussian_process import GaussianProcess
@@ -75,7 +76,7 @@ class Robust:
         for _ in range(n):
             effort = _ANALYTIC if risk.kind == "expectation" else _SAMPLED
             at_hand = taken if not domain.environments else taken[:0]
-            design, pace = propose(acquisition, designs, anchors, at_hand, pace, random, effort)
+            design, pace = step(acquisition, designs, anchors, at_hand, pace, random, effort)
             point = choose_environment(acquisition, design, domain, scenarios, taken, random)
             chosen.append(domain.canonical(point[None]))
             if len(chosen) < n:
