@@ -96,7 +96,7 @@ def speed(options: argparse.Namespace) -> None:
         for algorithm in options.algorithms:
             mine: Setting | str = "nothing"
             for library in ("blackbox", *PEERS.get(algorithm, ())):
-                warm = 20 if n <= 10_000 else 2
+                warm = options.warmup or (20 if n <= 10_000 else 2)
                 setting = _setting(options, library, algorithm, n, warmup=warm, generations=warm + 101)
                 found = run(setting, sys.executable if library == "blackbox" else options.python, options.limit)
                 mine = found if library == "blackbox" else mine
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--algorithms", nargs="+", default=list(OURS), choices=[*PEERS, "GA", "DE"])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--warmup", type=int, help="generations before the measurement; default 20, 2 for N > 10,000")
     parser.add_argument("--seconds", type=float, default=10.0, help="of measurement for each line, about")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds after which a line is given up")
     parser.add_argument("--device", default="cpu", help="of our own lines")

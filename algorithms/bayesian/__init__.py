@@ -16,6 +16,7 @@ from blackbox.algorithms.bayesian.options import (
     ThompsonSampling,
     UpperConfidenceBound,
 )
+from blackbox.algorithms.bayesian.restrictions import LinearConstraint
 from blackbox.algorithms.bayesian.risk import CVaR, Expectation, InputNoise, Risk, VaR, WorstCase
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "InputNoise",
     "JointEntropy",
     "KnowledgeGradient",
+    "LinearConstraint",
     "LinearCost",
     "MaxValueEntropy",
     "NoisyExpectedImprovement",
