@@ -60,7 +60,7 @@ class Domain:
     def holding(self, fixed: Array) -> Domain:
         """Return this domain with further columns held at codes, shape (d,), NaN where free."""
         held = Domain(self.space, np.where(np.isnan(self.fixed), fixed, self.fixed), self.restrictions)
-        held.anchor = self.anchor
+        held.anchor = None if self.anchor is None else held.hold(self.anchor[None])[0]
         return held
 
     @property
