@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from blackbox.surrogates.likelihood import Evidence, Mode, Prior, find_modes
 __all__ = ["Data", "Fitting", "merge_repeats", "model_outcome"]
 
 _SUBSET = 150  # rows that fits from scratch use, where there are many more
+_SHRINKAGES = (0.5, 0.125, 0.875, 0.3)  # of sparse priors, quantiles of the half-Cauchy prior of theirs
 _MAX_ROWS = 2000  # rows that a model is made of, at most
 
 
@@ -200,9 +201,17 @@ def _best_kind(
     """Return the modes of the kind of noise that explains the data best, and whether it is a learned one."""
     best: list[Mode] = []
     noisy = False
+    priors = [prior]
+    if prior.sparse is not None:  # one mode for each of a few shrinkages
+        taus = [prior.sparse * math.tan(0.5 * math.pi * share) for share in _SHRINKAGES[:at_most]]
+        priors, evaluations, at_most = [replace(prior, sparse=tau) for tau in taus], 2 * evaluations, 1
     for kind, level in levels.items():
-        evidence = Evidence(x, y, layout, prior, noise=level, variance=variance)
-        modes = find_modes(evidence, _starts(evidence, warm[kind], cold), evaluations=evaluations, at_most=at_most)
+        modes = []
+        for each in priors:
+            evidence = Evidence(x, y, layout, each, noise=level, variance=variance)
+            starts = _starts(evidence, warm[kind], cold)
+            modes += find_modes(evidence, starts, evaluations=evaluations, at_most=at_most)
+        modes.sort(key=lambda mode: mode.value)
         # Two nats in favour of no noise: a handful of points can often be explained either way.
         if not best or modes[0].value + 2.0 < best[0].value:
             best, noisy = modes, kind

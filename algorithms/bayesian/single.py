@@ -24,11 +24,12 @@ from blackbox.surrogates.likelihood import Prior
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["PRIOR", "SingleObjective"]
+__all__ = ["PRIOR", "SPARSE", "SingleObjective"]
 
 _KNOWN = 400  # evaluated points, most promising first, that other acquisitions look at
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
 PRIOR = Prior(shift=-1.4, together=0.15)
+SPARSE = Prior(sparse=0.1)  # few columns matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class SingleObjective:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=PRIOR)
+        prior = SPARSE if settings.sparse else PRIOR
+        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior)
         waiting = domain.model(pending)
         base = view.acquisition
         if not domain.free.all():

@@ -189,19 +189,30 @@ def _associate(h: Array, lattice: Lattice) -> tuple[Index, Array]:
     return nearest, _sum(away)
 
 
-_STAYS = 7  # the code of no move at all; a move from the second objective to the first of a pair, or back
-_PAIRS = {2: ([0], [1]), 3: ([0, 0, 1], [1, 2, 2])}
+_STAYS = 7  # the code of no move at all
 
 
 @lru_cache(maxsize=2)
 def _moves(m: int) -> tuple[Index, Array]:
-    """Return the code of every move, and by how much it changes each count, shape (m, 8)."""
-    ups, downs = _PAIRS[m]
-    count, change = len(ups), np.zeros((m, _STAYS + 1))
-    for code, (up, down) in enumerate(zip(ups, downs, strict=True)):
+    """Return the code of every move, shape (c, 1), and by how much it changes each count, shape (m, 8).
+
+    Up in the first objective of a pair and down in the second, for all pairs; the same the other way; no move.
+    """
+    pairs = [(0, 1)] if m == 2 else [(0, 1), (0, 2), (1, 2)]
+    change = np.zeros((m, _STAYS + 1))
+    for code, (up, down) in enumerate([*pairs, *((down, up) for up, down in pairs)]):
         change[up, code], change[down, code] = 1, -1
-        change[up, code + count], change[down, code + count] = -1, 1
-    return np.array([*range(2 * count), _STAYS])[:, None], change
+    return np.array([*range(2 * len(pairs)), _STAYS])[:, None], change
+
+
+def _differences(columns: Array) -> Array:
+    """Return the differences between the columns of all pairs, in the order of `_moves`."""
+    if len(columns) == 2:
+        return columns[:1] - columns[1:]
+    found = np.empty_like(columns)
+    np.subtract(columns[0], columns[1:], out=found[:2])
+    np.subtract(columns[1], columns[2], out=found[2])
+    return found
 
 
 def _associate_lattice(h: Array, divisions: int) -> tuple[Index, Array]:
@@ -212,28 +223,36 @@ def _associate_lattice(h: Array, divisions: int) -> tuple[Index, Array]:
     m, n = h.shape
     exact = h * (divisions / np.maximum(_sum(h), _TINY))
     counts = np.rint(exact)
-    excess = _sum(counts) - divisions
-    wrong = np.flatnonzero(excess)
+    excess = _sum(counts)
+    excess -= divisions
+    wrong = excess.nonzero()[0]
     if len(wrong):  # the count that was rounded the farthest gives way
-        by = excess[wrong]
-        worst = ((exact[:, wrong] - counts[:, wrong]) * by).argmin(0)
+        by = excess.take(wrong)
+        worst = ((exact.take(wrong, axis=1) - counts.take(wrong, axis=1)) * by).argmin(0)
         counts[worst, wrong] -= by
     product, squared = _sum(h * counts), _sum(counts * counts)
-    ups, downs = _PAIRS[m]
-    half = len(ups)
-    gain, change = h[ups] - h[downs], counts[ups] - counts[downs]
-    score = np.empty((2 * half + 1, n))
+    gain, change = _differences(h), _differences(counts)
+    half = len(gain)
+    score, squares = np.empty((2 * half + 1, n)), np.empty((2 * half + 1, n))
     np.add(product, gain, out=score[:half])
     np.subtract(product, gain, out=score[half:-1])
     score[-1] = product
     score *= score
     change *= 2
-    squares = squared + 2
-    score[:half] /= squares + change
-    score[half:-1] /= squares - change
-    score[-1] /= squared
-    score[:half][counts[downs] < 1] = 0.0
-    score[half:-1][counts[ups] < 1] = 0.0
+    np.add(squared, change, out=squares[:half])
+    np.subtract(squared, change, out=squares[half:-1])
+    squares[:-1] += 2
+    squares[-1] = squared
+    score /= squares
+    none = counts < 1
+    if m == 2:
+        np.copyto(score[0], 0.0, where=none[1])
+        np.copyto(score[1], 0.0, where=none[0])
+    else:
+        np.copyto(score[:2], 0.0, where=none[1:])
+        np.copyto(score[2], 0.0, where=none[2])
+        np.copyto(score[3:5], 0.0, where=none[0])
+        np.copyto(score[5], 0.0, where=none[1])
     # The squared cosine with the move in its last bits: the largest of them says which move it was.
     codes, changes = _moves(m)
     marked = score.view(np.int64)
@@ -241,11 +260,17 @@ def _associate_lattice(h: Array, divisions: int) -> tuple[Index, Array]:
     marked |= codes
     best = marked.max(0)
     move = best & _STAYS
-    first = counts[0] + changes[0].take(move)
+    first = counts[0]
+    first += changes[0].take(move)
     if m == 3:
-        first = first * (2 * divisions + 3 - first) * 0.5 + counts[1] + changes[1].take(move)
-    best &= ~_STAYS
-    return first.astype(np.int64), _sum(h * h) - best.view(np.float64)
+        along = counts[1]
+        along += changes[1].take(move)
+        along += first * (divisions + 1.5 - 0.5 * first)
+        first = along
+    best ^= move
+    away = _sum(h * h)
+    away -= best.view(np.float64)
+    return first.astype(np.int64), away
 
 
 def _sum(columns: Array) -> Array:

@@ -24,6 +24,8 @@ from blackbox.errors import SettingError
 
 __all__ = ["NSGA3", "Directions", "make_directions"]
 
+_MOST_DIRECTIONS = 100_000
+
 
 class Directions(NamedTuple):
     """Reference directions, shape (r, m); their divisions where they are one lattice; the same for NumPy."""
@@ -39,16 +41,16 @@ def make_directions(spec: Spec, population_size: int, divisions: int | None) -> 
     Raises
     ------
     SettingError
-        If `divisions` asks for more than 100 directions a member, which would not be served.
+        If `divisions` asks for more than 100,000 directions and 100 a member, which would not be served.
     """
     m = spec.n_objectives
     if divisions is None:
         found, lattice = simplex_directions(population_size, m, dtype=spec.dtype, device=spec.device)
         return Directions(found, lattice)
-    if das_dennis_size(m, divisions) > 100 * population_size + 10_000:
+    if das_dennis_size(m, divisions) > 100 * population_size + _MOST_DIRECTIONS:
         raise SettingError(
             f"divisions: {divisions} make {das_dennis_size(m, divisions)} directions of {m} objectives, "
-            f"more than 100 for each of the {population_size} members"
+            f"more than {_MOST_DIRECTIONS} and 100 for each of the {population_size} members"
         )
     return Directions(das_dennis(m, divisions, dtype=spec.dtype, device=spec.device), divisions)
 

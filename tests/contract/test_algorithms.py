@@ -24,15 +24,20 @@ from blackbox.algorithms import (
     EvoX,
     GradientEstimation,
     HypE,
+    ParetoFlow,
     Pymoo,
+    RandomEmbedding,
     RandomSearch,
     Sobol,
     SurrogateAscent,
     SurrogateEvolution,
+    TuRBO,
 )
+from blackbox.algorithms.offline.pareto_flow import Guidance
 from blackbox.algorithms.offline.root import Proposing, Synthetic, Walks
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
+from blackbox.surrogates.flow import FlowSettings
 from blackbox.testing import ALGORITHM_CHECKS
 
 _TINY = EnsembleSettings(hidden=(8,), epochs=2)
@@ -44,6 +49,8 @@ CASES: list[Algorithm[Any]] = [
     BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
+    RandomEmbedding(dim=3),
+    TuRBO(batch_size=3, start=4),
     ROOT(
         batch_size=8,
         epochs=2,
@@ -52,6 +59,12 @@ CASES: list[Algorithm[Any]] = [
         bridge=BridgeSettings(width=8, depth=1),
         sampling=BridgeSampling(steps=5),
         proposing=Proposing(oversample=2, rounds=2),
+    ),
+    ParetoFlow(
+        designs=12,
+        predictors=_TINY,
+        flow=FlowSettings(hidden=(8,), epochs=2),
+        guidance=Guidance(streams=8, warm_steps=2, guided_steps=2, rounds=2),
     ),
     RandomSearch(),
     RandomSearch(batch_size=5),
