@@ -1,4 +1,4 @@
-"""Light against stiff: the front of a beam's mass and deflection, with forty expensive evaluations.
+"""Light against stiff: the front of a beam's mass and deflection, with thirty expensive evaluations.
 
     python examples/beam_front.py
 
@@ -25,7 +25,7 @@ optimizer = bb.Optimizer(
     space, BayesianOptimization(reference_point=reference_point), objectives=objectives, n_constraints=2, seed=0
 )
 values, feasible = [], []
-for _ in range(40):
+for _ in range(30):
     batch = optimizer.ask()
     config = batch.configs[0]
     try:
@@ -46,4 +46,4 @@ for config, (mass, deflection) in sorted(
     print(f"{mass:6.2f} kg {deflection:5.2f} mm  {config['section']:6s} {config['material']}")
 curve = hypervolume_history(values, reference_point, feasible=feasible)
 print("hypervolume after every tenth evaluation:", [round(v, 1) for v in curve[9::10].tolist()])
-assert curve[-1] > 110, "of 150, the area below the reference point"
+assert curve[-1] > 95, "of 150, the area below the reference point"

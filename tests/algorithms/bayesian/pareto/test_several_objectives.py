@@ -156,7 +156,7 @@ def test_known_variances_are_used() -> None:
 
 @pytest.mark.parametrize("several", ["hypervolume", "scalarised"])
 def test_batches_and_pending_points_spread_over_the_front(several: Any) -> None:
-    optimizer = search(n=12, several=several)
+    optimizer = search(n=12, several=several, reference_point=(0.6, 0.6))
     batches = [optimizer.ask(4) for _ in range(3)]
     points = torch.cat([batch.x for batch in batches])
     gaps = torch.cdist(points, points) + 9.0 * torch.eye(12, dtype=torch.float64)
