@@ -20,9 +20,12 @@ import numpy as np
 
 from blackbox.algorithm import Capabilities, Spec
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.fidelity import MultiFidelity
 from blackbox.algorithms.bayesian.options import NoisyExpectedImprovement, option_of
 from blackbox.algorithms.bayesian.pareto.scalarise import Scalarised
 from blackbox.algorithms.bayesian.pareto.strategy import Hypervolume
+from blackbox.algorithms.bayesian.risk import risk_of
+from blackbox.algorithms.bayesian.robust import Robust
 from blackbox.algorithms.bayesian.single import SingleObjective
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
@@ -81,6 +84,10 @@ def choose(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> 
         return Scalarised(), f"{m} objectives: random scalarisations of exact Gaussian processes"
     if m > 1:
         return Hypervolume(), f"{m} objectives: expected hypervolume improvement in closed form"
+    if settings.input_noise is not None or "environment" in spec.space.role_columns.values():
+        return Robust(), f"{risk_of(settings.risk).kind} over random environments: improvement of the risk"
+    if "fidelity" in spec.space.role_columns.values():
+        return MultiFidelity(), "fidelities: expected gain of the prediction at the target, per unit of cost"
     return SingleObjective(), "one objective: exact Gaussian processes in closed form"
 
 
@@ -90,8 +97,9 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
         objectives=_objectives(settings),
         constraints=True,
         natural_batch=settings.batch_size,
-        roles=(),
-        extras=(),
+        roles=("fidelity", "task", "environment"),
+        extras=("cost", "gradient"),
+        own_result=settings.input_noise is not None,
         single_precision=False,
         max_dim=_SOBOL_DIM,
     )
