@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from blackbox.algorithms.evolutionary.rvea_search import RVEA as RVEA
     from blackbox.algorithms.gradient_estimation import GradientEstimation as GradientEstimation
     from blackbox.algorithms.offline.best_of_data import BestOfData as BestOfData
+    from blackbox.algorithms.offline.pareto_flow import ParetoFlow as ParetoFlow
     from blackbox.algorithms.offline.root import ROOT as ROOT
     from blackbox.algorithms.offline.surrogate_ascent import SurrogateAscent as SurrogateAscent
     from blackbox.algorithms.offline.surrogate_evolution import SurrogateEvolution as SurrogateEvolution
@@ -44,6 +45,7 @@ _HOMES = {
     "MOEAD": "evolutionary.moead",
     "NSGA2": "evolutionary.nsga2",
     "NSGA3": "evolutionary.nsga3",
+    "ParetoFlow": "offline.pareto_flow",
     "Pymoo": "adapters.pymoo",
     "ROOT": "offline.root",
     "RVEA": "evolutionary.rvea_search",

@@ -104,6 +104,7 @@ class Optimizer:
             self.dtype,
             budget,
             () if signs is None else tuple(signs.tolist()),
+            self._reduction.values,
         )
         self._generator = make_generator(self.seed, self.device)
         self._token = secrets.token_hex(8)  # tells batches of other optimizers apart; no part of the search

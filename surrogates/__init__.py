@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from blackbox.surrogates.ensemble import Ensemble as Ensemble
     from blackbox.surrogates.ensemble import EnsembleSettings as EnsembleSettings
     from blackbox.surrogates.ensemble import fit_ensemble as fit_ensemble
+    from blackbox.surrogates.flow import Flow as Flow
+    from blackbox.surrogates.flow import FlowSettings as FlowSettings
+    from blackbox.surrogates.flow import fit_flow as fit_flow
     from blackbox.surrogates.gaussian_process import GaussianProcess as GaussianProcess
     from blackbox.surrogates.gaussian_process import Posterior as Posterior
     from blackbox.surrogates.posterior_draws import PosteriorDraws as PosteriorDraws
@@ -31,6 +34,9 @@ _HOMES = {
     "PosteriorDraws": "posterior_draws",
     "Ensemble": "ensemble",
     "EnsembleSettings": "ensemble",
+    "Flow": "flow",
+    "FlowSettings": "flow",
+    "fit_flow": "flow",
     "GaussianProcess": "gaussian_process",
     "Posterior": "gaussian_process",
     "fit_ensemble": "ensemble",

@@ -18,6 +18,7 @@ LAYERS = [
     ["blackbox.space"],
     ["blackbox.state", "blackbox.reduction", "blackbox.genome", "blackbox.ledger", "blackbox.metrics"],
     ["blackbox.algorithm", "blackbox.problem", "blackbox.outcomes", "blackbox.incumbent", "blackbox._known_extras"],
+    ["blackbox.tables"],
     ["blackbox.surrogates"],
     ["blackbox.algorithms", "blackbox.problems"],
     ["blackbox.delivery", "blackbox.fixing", "blackbox.handout", "blackbox.serving", "blackbox.result"],

@@ -18,6 +18,7 @@ from blackbox.surrogates.ensemble import Ensemble, EnsembleSettings, fit_ensembl
 __all__ = ["ProposalState", "Search", "hand_out", "predicted", "start", "usable_rows"]
 
 MANY = 2**31
+_CELLS = 100
 _ROUNDS = 4  # of changing designs at random until there are enough new ones
 
 
@@ -107,9 +108,21 @@ def _fitted(
     return replace(state, ensemble=ensemble), ensemble
 
 
+def _cells(spec: Spec, x: Tensor) -> Tensor:
+    """Return the cells in which designs lie, shape (n, d); with several objectives the designs themselves."""
+    if spec.n_objectives > 1:
+        return x
+    cells = (spec.space.to_unit(x) * _CELLS).round()
+    discrete = torch.as_tensor(spec.space.kinds > 0, device=x.device)
+    return torch.where(discrete | x.isnan(), x, cells)
+
+
 def _new(spec: Spec, state: ProposalState, found: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Return the designs that are new, then, while there are less than n, changed ones; all of them if none is new."""
-    found = found[first_of_each(found)]
+    """Return the designs that are new, then, while there are less than n, changed ones; all of them if none is new.
+
+    With one objective, designs in one cell of a grid of a hundredth of the ranges count as one: the first of them.
+    """
+    found = found[first_of_each(_cells(spec, found))]
     known = torch.cat([state.handed, state.told.x])
     fresh = found[~among(found, known)]
     for _ in range(_ROUNDS):

@@ -114,21 +114,24 @@ class SurrogateEvolution:
         return None
 
     def _search(self, spec: Spec, rows: TrainingSet, ensemble: Ensemble, n: int, generator: torch.Generator) -> Tensor:
-        """Return the last population, best predicted first (by fronts and crowding where there are several)."""
+        """Return the last population, best first, and with one objective all that was met, best predicted first."""
         size = self.population_size or max(128, n)
         kernel: Evolution = (GA if spec.n_objectives == 1 else NSGA2)(population_size=size)
         first = rows.x[rows.best(size)]
         members = kernel.init(spec, generator)
-        members = kernel.tell(spec, members, _seen(spec, first, ensemble), generator)
+        met = [_seen(spec, first, ensemble)]
+        members = kernel.tell(spec, members, met[0], generator)
         for _ in range(self.generations):
             members = replace(members, told=max(members.told, size))  # children from now on, however few began
             request = Request(size, gather=lambda: first[:0])
             members, children = kernel.ask(spec, members, request, generator)
-            members = kernel.tell(spec, members, _seen(spec, children.x, ensemble), generator)
+            met.append(_seen(spec, children.x, ensemble))
+            members = kernel.tell(spec, members, met[-1], generator)
+        if spec.n_objectives == 1:
+            values = torch.cat([seen.values[:, 0] for seen in met])
+            return torch.cat([seen.x for seen in met])[values.argsort(stable=True)]
         x = members.x[first_of_each(members.x)]
-        values = predicted(spec.space, ensemble, x)
-        order = values[:, 0].argsort(stable=True) if spec.n_objectives == 1 else survive_nsga2(values, len(x))[0]
-        return x[order]
+        return x[survive_nsga2(predicted(spec.space, ensemble, x), len(x))[0]]
 
 
 def _seen(spec: Spec, x: Tensor, ensemble: Ensemble) -> Seen:

@@ -24,6 +24,7 @@ from blackbox.algorithms import (
     EvoX,
     GradientEstimation,
     HypE,
+    ParetoFlow,
     Pymoo,
     RandomEmbedding,
     RandomSearch,
@@ -32,9 +33,11 @@ from blackbox.algorithms import (
     SurrogateEvolution,
     TuRBO,
 )
+from blackbox.algorithms.offline.pareto_flow import Guidance
 from blackbox.algorithms.offline.root import Proposing, Synthetic, Walks
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
+from blackbox.surrogates.flow import FlowSettings
 from blackbox.testing import ALGORITHM_CHECKS
 
 _TINY = EnsembleSettings(hidden=(8,), epochs=2)
@@ -56,6 +59,12 @@ CASES: list[Algorithm[Any]] = [
         bridge=BridgeSettings(width=8, depth=1),
         sampling=BridgeSampling(steps=5),
         proposing=Proposing(oversample=2, rounds=2),
+    ),
+    ParetoFlow(
+        designs=12,
+        predictors=_TINY,
+        flow=FlowSettings(hidden=(8,), epochs=2),
+        guidance=Guidance(streams=8, warm_steps=2, guided_steps=2, rounds=2),
     ),
     RandomSearch(),
     RandomSearch(batch_size=5),
