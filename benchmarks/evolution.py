@@ -1,8 +1,7 @@
-"""Evolutionary algorithms beside their peers, on one problem: time a generation, memory, and quality.
+"""Evolutionary algorithms beside their peers, on one problem: time a generation and memory; quality: evolution_quality.
 
     python benchmarks/evolution.py                          # NSGA-III and MOEA/D, N = 100, 1,000, 10,000
     python benchmarks/evolution.py --sizes 100000 1000000   # beyond the peers
-    python benchmarks/evolution.py --quality                # IGD and hypervolume at equal evaluations
     python benchmarks/evolution.py --protocol               # DTLZ1, d = 500, N = 2^7 ... 2^15, with a picture
 
 Each line is a process of its own: the median over generations after a warm-up, CPU time (which does not suffer from
@@ -23,156 +22,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
+from evolution_peers import PEERS, STEPS, Setting
+
 OURS = ("NSGA3", "MOEAD")
-PEERS = {
-    "NSGA2": ("pymoo", "evox", "evomo", "pygmo"),
-    "NSGA3": ("pymoo", "evox", "evomo"),
-    "MOEAD": ("pymoo", "evomo", "pygmo"),
-    "HypE": ("evox",),
-    "RVEA": ("pymoo", "evox"),
-}
-Setting = dict[str, Any]
-Step = Callable[[], Any]
-
-
-def make_problem(setting: Setting) -> Any:
-    from blackbox import problems
-
-    return getattr(problems, setting["problem"])(setting["dim"], setting["m"])
-
-
-# -- one generation of each library --------------------------------------------------------------------------------
-
-
-def blackbox_step(setting: Setting) -> tuple[Step, Callable[[], Any]]:
-    from blackbox import Optimizer, algorithms
-
-    problem = make_problem(setting)
-    algorithm = getattr(algorithms, setting["algorithm"])(population_size=setting["n"])
-    budget = setting["n"] * setting["generations"]
-    optimizer = Optimizer(problem, algorithm, seed=setting["seed"], budget=budget, device=setting["device"])
-
-    def step() -> None:
-        batch = optimizer.ask()
-        optimizer.tell(batch, problem(batch.x))
-
-    return step, lambda: optimizer.result().values
-
-
-def pymoo_step(setting: Setting) -> tuple[Step, Callable[[], Any]]:
-    import numpy as np
-    import torch
-    from pymoo.algorithms.moo.moead import MOEAD
-    from pymoo.algorithms.moo.nsga2 import NSGA2
-    from pymoo.algorithms.moo.nsga3 import NSGA3
-    from pymoo.algorithms.moo.rvea import RVEA
-    from pymoo.core.problem import Problem
-
-    from blackbox.algorithms.evolutionary.reference import simplex_directions
-
-    problem = make_problem(setting)
-
-    class Same(Problem):
-        def __init__(self) -> None:
-            space = problem.space
-            super().__init__(n_var=setting["dim"], n_obj=setting["m"], xl=space.lower, xu=space.upper)
-
-        def _evaluate(self, x: Any, out: Any, *_: Any, **__: Any) -> None:
-            out["F"] = problem(torch.from_numpy(np.atleast_2d(x))).values.numpy()
-
-    n, name = setting["n"], setting["algorithm"]
-    directions = simplex_directions(n, setting["m"])[0].numpy()
-    steps = 1
-    if name == "NSGA2":
-        algorithm = NSGA2(pop_size=n)
-    elif name == "NSGA3":
-        algorithm = NSGA3(directions, pop_size=n)
-    elif name == "RVEA":
-        algorithm = RVEA(directions, pop_size=n)
-    else:
-        algorithm = MOEAD(directions, n_neighbors=20)
-        steps = len(directions)  # its `next` is one individual
-    algorithm.setup(Same(), termination=("n_gen", 10**9), seed=setting["seed"] + 1, verbose=False)
-    algorithm.next()
-
-    def step() -> None:
-        for _ in range(steps):
-            algorithm.next()
-
-    return step, lambda: algorithm.opt.get("F")
-
-
-def evox_step(setting: Setting) -> tuple[Step, Callable[[], Any]]:
-    import torch
-    from evox import algorithms
-    from evox.core import Problem
-    from evox.workflows import StdWorkflow
-
-    problem = make_problem(setting)
-
-    class Same(Problem):  # type: ignore[misc]
-        def evaluate(self, pop: Any) -> Any:
-            return problem(pop.double()).values.to(pop.dtype)
-
-    torch.manual_seed(setting["seed"])
-    lower, upper = (torch.from_numpy(b).float() for b in (problem.space.lower, problem.space.upper))
-    kind = getattr(algorithms, setting["algorithm"])
-    algorithm = kind(pop_size=setting["n"], n_objs=setting["m"], lb=lower, ub=upper)
-    workflow = StdWorkflow(algorithm, Same())
-    workflow.init_step()
-    return workflow.step, lambda: algorithm.fit[torch.isfinite(algorithm.fit).all(1)]
-
-
-def evomo_step(setting: Setting) -> tuple[Step, Callable[[], Any]]:
-    import evomo.algorithms
-    import evox.algorithms
-
-    names = {"MOEAD": "TensorMOEAD"}
-    name = names.get(setting["algorithm"], setting["algorithm"])
-    kept = getattr(evox.algorithms, setting["algorithm"], None)
-    setattr(evox.algorithms, setting["algorithm"], getattr(evomo.algorithms, name))
-    try:
-        return evox_step(setting)
-    finally:
-        setattr(evox.algorithms, setting["algorithm"], kept)
-
-
-def pygmo_step(setting: Setting) -> tuple[Step, Callable[[], Any]]:
-    import numpy as np
-    import pygmo
-
-    number = int(setting["problem"].removeprefix("DTLZ"))
-    problem = pygmo.problem(pygmo.dtlz(number, dim=setting["dim"], fdim=setting["m"]))
-    n = setting["n"] // 4 * 4
-    if setting["algorithm"] == "NSGA2":
-        kind = pygmo.nsga2(gen=1, cr=0.9, eta_c=15, m=1 / setting["dim"], eta_m=20, seed=setting["seed"])
-    else:
-        from blackbox.algorithms.evolutionary.reference import das_dennis_size, largest_divisions
-
-        n = das_dennis_size(setting["m"], largest_divisions(setting["n"], setting["m"]))
-        kind = pygmo.moead(gen=1, weight_generation="grid", neighbours=min(20, n - 1), seed=setting["seed"])
-    algorithm, population = pygmo.algorithm(kind), [pygmo.population(problem, n, seed=setting["seed"])]
-
-    def step() -> None:
-        population[0] = algorithm.evolve(population[0])
-
-    def front() -> Any:
-        values = population[0].get_f()
-        return np.asarray(values)
-
-    return step, front
-
-
-STEPS = {
-    "blackbox": blackbox_step,
-    "pymoo": pymoo_step,
-    "evox": evox_step,
-    "evomo": evomo_step,
-    "pygmo": pygmo_step,
-}
 
 
 # -- one process ---------------------------------------------------------------------------------------------------
@@ -196,7 +50,7 @@ def measure(setting: Setting) -> Setting:
     for name in ("blackbox.problems", "blackbox.algorithms.evolutionary.nsga3", "moocore"):
         importlib.import_module(name)
     before = resident()
-    step, front = STEPS[setting["library"]](setting)
+    step, _ = STEPS[setting["library"]](setting)
     for _ in range(setting["warmup"]):
         step()
     cpu, wall = [], []
@@ -208,18 +62,9 @@ def measure(setting: Setting) -> Setting:
             torch.cuda.synchronize()
         cpu.append((time.process_time() - clock) * 1e3)
         wall.append((time.perf_counter() - start) * 1e3)
-        if time.perf_counter() - begin > setting["seconds"] and not setting["quality"]:
+        if time.perf_counter() - begin > setting["seconds"]:
             break
-    result = {"cpu": statistics.median(cpu), "wall": statistics.median(wall), "memory": peak() - before}
-    if setting["quality"]:
-        from blackbox.metrics import hypervolume, igd
-
-        values = torch.as_tensor(front(), dtype=torch.float64, device="cpu")
-        problem = make_problem(setting)
-        corners = {"DTLZ1": [0.55] * 3, "DTLZ7": [1.1, 1.1, 6.6]}
-        result["igd"] = igd(values, problem.pareto_front(10_000))
-        result["hv"] = hypervolume(values, corners.get(setting["problem"], [1.1] * setting["m"]))
-    return result
+    return {"cpu": statistics.median(cpu), "wall": statistics.median(wall), "memory": peak() - before}
 
 
 def run(setting: Setting, python: str, limit: float) -> Setting | str:
@@ -251,7 +96,7 @@ def speed(options: argparse.Namespace) -> None:
         for algorithm in options.algorithms:
             mine: Setting | str = "nothing"
             for library in ("blackbox", *PEERS.get(algorithm, ())):
-                warm = 20 if n <= 10_000 else 2
+                warm = options.warmup or (20 if n <= 10_000 else 2)
                 setting = _setting(options, library, algorithm, n, warmup=warm, generations=warm + 101)
                 found = run(setting, sys.executable if library == "blackbox" else options.python, options.limit)
                 mine = found if library == "blackbox" else mine
@@ -263,25 +108,6 @@ def speed(options: argparse.Namespace) -> None:
                 print(f"{label}{found['cpu']:10.2f}{found['wall']:10.2f}{found['memory']:8.0f}{ratio}", flush=True)
 
 
-def quality(options: argparse.Namespace) -> None:
-    print(f"{'problem':<8}{'N':>6} {'library, algorithm':<22}{'IGD':>10}{'HV':>10}   medians over seeds")
-    for name, dim in (("DTLZ1", 7), ("DTLZ2", 12), ("DTLZ7", 22)):
-        for algorithm in options.algorithms:
-            for library in ("blackbox", *PEERS.get(algorithm, ())):
-                rows = []
-                for seed in range(options.seeds):
-                    setting = _setting(options, library, algorithm, 105, warmup=1, generations=300, quality=True)
-                    setting |= {"problem": name, "dim": dim, "seed": seed}
-                    python = sys.executable if library == "blackbox" else options.python
-                    rows.append(run(setting, python, options.limit))
-                label = f"{name:<8}{105:>6} {library + ' ' + algorithm:<22}"
-                if any(isinstance(row, str) for row in rows):
-                    print(label + str(next(row for row in rows if isinstance(row, str))), flush=True)
-                    continue
-                igds, volumes = ([row[key] for row in rows if not isinstance(row, str)] for key in ("igd", "hv"))
-                print(f"{label}{statistics.median(igds):10.4f}{statistics.median(volumes):10.4f}", flush=True)
-
-
 def protocol(options: argparse.Namespace) -> None:
     """The papers' speed protocol: time of 100 generations against the population."""
     import matplotlib
@@ -289,7 +115,7 @@ def protocol(options: argparse.Namespace) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    print(f"{'N':>8} {'library, algorithm':<22}{'s per 100 generations':>24}")
+    print(f"{'N':>8} {'library, algorithm':<22}{'s per 100 generations: CPU':>28}{'wall':>10}")
     _, axes = pyplot.subplots(figsize=(6, 4))
     for algorithm in options.algorithms:
         for library in ("blackbox", *PEERS.get(algorithm, ())):
@@ -303,11 +129,11 @@ def protocol(options: argparse.Namespace) -> None:
                 if isinstance(found, str):
                     print(label + found, flush=True)
                     break
-                points.append((2**power, found["wall"] / 10))
-                print(f"{label}{points[-1][1]:24.3f}", flush=True)
+                points.append((2**power, found["cpu"] / 10))
+                print(f"{label}{found['cpu'] / 10:28.3f}{found['wall'] / 10:10.3f}", flush=True)
             if points:
                 axes.loglog(*zip(*points, strict=True), marker="o", label=f"{library} {algorithm}")
-    axes.set(xlabel="population", ylabel="seconds for 100 generations", title="DTLZ1, m = 3, d = 500")
+    axes.set(xlabel="population", ylabel="CPU seconds for 100 generations", title="DTLZ1, m = 3, d = 500")
     axes.legend(fontsize=7)
     pyplot.savefig(options.picture, dpi=120, bbox_inches="tight")
     print(f"picture: {options.picture}")
@@ -324,8 +150,7 @@ def _setting(options: argparse.Namespace, library: str, algorithm: str, n: int, 
         "seed": 0,
         "threads": options.threads,
         "seconds": options.seconds,
-        "device": options.device if library == "blackbox" else "cpu",
-        "quality": False,
+        "device": options.device if library in ("blackbox", "evox", "evomo") else "cpu",
     }
     return base | more
 
@@ -337,19 +162,16 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--algorithms", nargs="+", default=list(OURS), choices=[*PEERS, "GA", "DE"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--warmup", type=int, help="generations before the measurement; default 20, 2 for N > 10,000")
     parser.add_argument("--seconds", type=float, default=10.0, help="of measurement for each line, about")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds after which a line is given up")
-    parser.add_argument("--device", default="cpu", help="of our own lines")
+    parser.add_argument("--device", default="cpu", help="of our own lines and those of evox and evomo")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has the peers")
-    parser.add_argument("--quality", action="store_true")
     parser.add_argument("--protocol", action="store_true")
     parser.add_argument("--picture", default="evolution.png")
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measure(json.loads(options.one))))
-    elif options.quality:
-        quality(options)
     elif options.protocol:
         protocol(options)
     else:

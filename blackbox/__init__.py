@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from blackbox.study import Study as Study
     from blackbox.sweeping import SweepResult as SweepResult
     from blackbox.sweeping import sweep as sweep
+    from blackbox.tables import Table as Table
+    from blackbox.tables import read_csv as read_csv
 
 __version__ = "0.1.0"
 
@@ -62,9 +64,11 @@ _HOMES = {
     "Space": "space",
     "Study": "study",
     "SweepResult": "sweeping",
+    "Table": "tables",
     "TellReport": "optimizer",
     "choose": "auto",
     "minimize": "auto",
+    "read_csv": "tables",
     "sweep": "sweeping",
 }
 

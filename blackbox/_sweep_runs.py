@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ from blackbox.random import make_generator
 from blackbox.result import make_result, rows_of
 
 __all__ = ["BatchRun", "Finished", "UnevenError", "run_one"]
+
+_CHECK_EVERY = 8  # generations
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ class BatchRun:
     """Runs of one shape as one tensor program.
 
     All rows of a generation are evaluated in one call. That this gives every row the values that it has alone is
-    checked, bit for bit: for all runs in the first generation, then for one run in each.
+    checked, bit for bit: for all runs in the first generation, then for one run in each of the next seven and in every
+    eighth after them.
 
     Parameters
     ----------
@@ -196,12 +199,18 @@ class BatchRun:
         problem = self._problems[0]
         together = self._told(problem(points.flatten(0, 1).clone()), self._runs * n)
         shaped = tuple(part.reshape(self._runs, n, *part.shape[1:]) for part in together)
-        checked = range(self._runs) if self.generation == 0 else [self.generation % self._runs]
-        for run in checked:
+        for run in self._checked():
             alone = self._told(problem(points[run].clone()), n)
             if not all(_same_bits(one[run], other) for one, other in zip(shaped, alone, strict=True)):
                 raise UnevenError(f"{shell!r}: rows of run {run} differ")
         return shaped  # type: ignore[return-value]
+
+    def _checked(self) -> Iterable[int]:
+        """Return the runs whose rows are evaluated alone, too, in this generation."""
+        if self.generation == 0:
+            return range(self._runs)
+        is_due = self.generation < _CHECK_EVERY or self.generation % _CHECK_EVERY == 0
+        return [self.generation % self._runs] if is_due else []
 
     def _told(self, evaluation: Evaluation, n: int) -> tuple[Tensor, Tensor, Tensor]:
         shell = self._shell

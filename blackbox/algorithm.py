@@ -98,6 +98,13 @@ class Spec:
         Of points and values.
     budget : int or None
         How many evaluations the user foresees, where known.
+    signs : tuple of float, length m, optional
+        -1 for objectives that the user maximises and 1 for others: what kernels see is the user's values times these.
+        Empty where all are minimised.
+    constants : mapping of str to value
+        What the parameters are held at that `space` lacks, by their names.
+    reference : tuple of float, length m, or None
+        The problem's reference point, minimised as kernels see values, where it has one.
     """
 
     space: Any
@@ -106,6 +113,9 @@ class Spec:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float64
     budget: int | None = None
+    signs: tuple[float, ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    reference: tuple[float, ...] | None = None
 
     @property
     def dim(self) -> int:

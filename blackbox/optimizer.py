@@ -29,7 +29,7 @@ from blackbox.problem import Problem
 from blackbox.random import check_seed, make_generator
 from blackbox.reduction import Reduction
 from blackbox.result import Result, make_result, rows_of
-from blackbox.serving import check_capabilities, constants_of, parse_dtype, parse_problem
+from blackbox.serving import check_capabilities, constants_of, parse_dtype, parse_problem, reference_of
 from blackbox.space import Space
 
 __all__ = ["Optimizer", "TellReport"]
@@ -95,10 +95,20 @@ class Optimizer:
         self.device = checked_device(device)
         self.dtype = parse_dtype(dtype, self.device, self.capabilities)
         self._reduction = Reduction(self.space, constants_of(self.space, self.capabilities))
-        self._spec = Spec(self._reduction.space, m, k, self.device, self.dtype, budget)
+        signs, name = signs_of(self.objectives, self.dtype, self.device), type(algorithm).__name__
+        self._spec = Spec(
+            self._reduction.space,
+            m,
+            k,
+            self.device,
+            self.dtype,
+            budget,
+            () if signs is None else tuple(signs.tolist()),
+            self._reduction.values,
+            reference_of(problem, self.objectives),
+        )
         self._generator = make_generator(self.seed, self.device)
         self._token = secrets.token_hex(8)  # tells batches of other optimizers apart; no part of the search
-        signs, name = signs_of(self.objectives, self.dtype, self.device), type(algorithm).__name__
         self._terms = Terms(m, k, signs, self.dtype, self.device, self.capabilities.extras, name)
         self._ledger = Ledger()
         self._queue: Queue | None = None

@@ -64,7 +64,9 @@ if TYPE_CHECKING:
         LSMOP7,
         LSMOP8,
         LSMOP9,
+        VLMOP1,
         VLMOP2,
+        VLMOP3,
         WFG1,
         WFG2,
         WFG3,
@@ -97,7 +99,16 @@ if TYPE_CHECKING:
         MaF15,
         MNKLandscape,
         MultiObjectiveKnapsack,
+        OmniTest,
         VehicleSafety,
+    )
+    from blackbox.problems.offline import (
+        OfflineProblem,
+        OfflineScore,
+        OfflineSet,
+        RNABinding,
+        TFBind8,
+        offline_sets,
     )
     from blackbox.problems.synthetic import (
         Ackley,
@@ -131,9 +142,11 @@ _HOMES = {
                         "LSMOP1", "LSMOP2", "LSMOP3", "LSMOP4", "LSMOP5", "LSMOP6", "LSMOP7", "LSMOP8",
                         "LSMOP9", "MNKLandscape", "MaF1", "MaF10", "MaF11", "MaF12", "MaF13", "MaF14", "MaF15",
                         "MaF2", "MaF3", "MaF4", "MaF5", "MaF6", "MaF7", "MaF8", "MaF9",
-                        "MultiObjectiveKnapsack", "VLMOP2", "VehicleSafety", "WFG1", "WFG2", "WFG3", "WFG4",
+                        "MultiObjectiveKnapsack", "OmniTest", "VLMOP1", "VLMOP2", "VLMOP3", "VehicleSafety",
+                        "WFG1", "WFG2", "WFG3", "WFG4",
                         "WFG5", "WFG6", "WFG7", "WFG8", "WFG9", "ZDT1", "ZDT2", "ZDT3", "ZDT4", "ZDT5", "ZDT6"),
     "tuning": ("ClassifierTuning", "GradientBoostingTuning", "MLPTuning", "SVMTuning"),
+    "offline": ("OfflineProblem", "OfflineScore", "OfflineSet", "RNABinding", "TFBind8", "offline_sets"),
     "adapters": ("from_botorch", "from_evox", "from_pymoo"),
 }
 # fmt: on
@@ -182,7 +195,9 @@ __all__ = [
     "RE41",
     "RE42",
     "RE61",
+    "VLMOP1",
     "VLMOP2",
+    "VLMOP3",
     "WFG1",
     "WFG2",
     "WFG3",
@@ -232,6 +247,11 @@ __all__ = [
     "MaF15",
     "MultiObjectiveKnapsack",
     "Noisy",
+    "OfflineProblem",
+    "OfflineScore",
+    "OfflineSet",
+    "OmniTest",
+    "RNABinding",
     "Rastrigin",
     "RobotControl",
     "Rosenbrock",
@@ -241,11 +261,13 @@ __all__ = [
     "Shifted",
     "Sphere",
     "StyblinskiTang",
+    "TFBind8",
     "VehicleSafety",
     "available",
     "from_botorch",
     "from_evox",
     "from_pymoo",
+    "offline_sets",
 ]
 
 
@@ -262,14 +284,15 @@ def __dir__() -> list[str]:
 def available() -> dict[str, str]:
     """Return the names of all problems that can be made without arguments, each with its one-line summary.
 
-    Wrappers and adapters, which are made of another problem, are left out.
+    Wrappers and adapters, which are made of another problem, are left out, and so are offline problems, which need a
+    data set, a package or a name.
 
     Examples
     --------
     >>> available()["Branin"]
     "Branin's function over [-5, 10] x [0, 15], two variables; optimum 0.397887 at three points."
     """
-    modules = [module for module in _HOMES if module not in ("wrappers", "adapters")]
+    modules = [module for module in _HOMES if module not in ("wrappers", "adapters", "offline")]
     names = [name for module in modules for name in _HOMES[module]]
     names.sort(key=lambda name: (_HOME[name], name.rstrip("0123456789"), len(name), name))
     return {name: _summary(__getattr__(name).__doc__ or "") for name in names}

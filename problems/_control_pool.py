@@ -94,14 +94,13 @@ class MujocoPool:
     def _start(self) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
         errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
         environment = dict(os.environ)
-        root = str(Path(blackbox.__file__).parent.parent)
-        environment["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [environment.get("PYTHONPATH")])])
+        given = [str(Path(path).absolute()) for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+        environment["PYTHONPATH"] = os.pathsep.join([str(Path(blackbox.__file__).absolute().parent.parent), *given])
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[name] = "1"  # a process is a core's worth of work
         command = [sys.executable, "-m", "blackbox.problems._control_worker", self.task]
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
-        )
+        pipe, place = subprocess.PIPE, tempfile.gettempdir()  # where MuJoCo may write its log
+        process = subprocess.Popen(command, env=environment, cwd=place, stdin=pipe, stdout=pipe, stderr=errors)
         return process, errors
 
 

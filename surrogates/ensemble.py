@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from blackbox._arguments import whole_number
 from blackbox.errors import SettingError
+from blackbox.surrogates.adam import Adam
 from blackbox.surrogates.reporting import is_watched, report
 from blackbox.surrogates.scaling import Scaling
 
@@ -330,20 +331,18 @@ class _Trainer:
         self._settings, (self._members, self._m) = settings, shape
         self._activation = _ACTIVATIONS[settings.activation]
         self._compute = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
-        # A fused step is one pass over the weights: three times faster than the default on the CPU.
-        self._adam = torch.optim.Adam([*weights, *biases], lr=settings.learning_rate, fused=True)
+        self._adam = Adam([*weights, *biases], settings.learning_rate)
 
     def run_epoch(self, rows: Tensor) -> Tensor:
         """Take one step a batch of rows, shape (members, n); return mean losses, shape (members, m)."""
         total = self._y.new_zeros((self._members, self._m))
         for batch in torch.split(rows, self._settings.batch_size, dim=1):
             losses = (self._outputs(batch, self._compute) - self._targets(batch)).square().mean(-1)
-            self._adam.zero_grad(set_to_none=True)
+            self._adam.zero_grad()
             losses.sum().backward()  # type: ignore[no-untyped-call]
             self._adam.step()
             total += losses.detach() * batch.shape[1]
-        for group in self._adam.param_groups:
-            group["lr"] *= self._settings.decay
+        self._adam.lr *= self._settings.decay
         return total / rows.shape[1]
 
     def score(self, rows: Tensor) -> Tensor:

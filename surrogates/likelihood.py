@@ -16,7 +16,7 @@ __all__ = ["Evidence", "Mode", "Prior", "find_modes", "inverse_factor", "profile
 
 _JITTERS = (0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _FREEDOM = 4.0  # degrees of freedom of the gaps between lengthscales: some columns may matter little
-_APART = (0.7, 1.2)  # location and spread of the log lengthscales of columns that are apart
+_APART = (1.6, 1.0)  # location and spread of the log lengthscales of columns that are apart
 _HOPELESS = 1e10  # the value of hyper-parameters under which the covariance cannot be factorised
 
 
@@ -39,10 +39,15 @@ class Prior:
         Location and spread of the log output scale.
     mean : float, default 1
         Spread of the constant mean around 0, in standardised units.
+    sparse : float, optional
+        The global shrinkage tau of a sparse axis-aligned subspace (SAAS): the inverse squared lengthscale of each
+        smooth column is half-Cauchy with scale tau, so that few columns matter. It replaces `shift`, `spread` and
+        `together`.
 
     References
     ----------
     C. Hvarfner, E. Hellsten and L. Nardi, Vanilla Bayesian optimization performs great in high dimensions, 2024.
+    D. Eriksson and M. Jankowiak, High-dimensional Bayesian optimization with sparse axis-aligned subspaces, 2021.
     """
 
     shift: float = 0.0
@@ -51,11 +56,15 @@ class Prior:
     noise: tuple[float, float] = (-4.0, 1.0)
     scale: tuple[float, float] = (0.0, 1.0)
     mean: float = 1.0
+    sparse: float | None = None
 
     def table(self, layout: Layout, learn_noise: bool) -> tuple[Array, Array, Array, Array]:
         """Return location, spread, lower and upper bounds, each with one entry a hyper-parameter."""
         d, c = layout.dim, len(layout.switched)
-        location = np.full(layout.n_parameters + learn_noise, math.sqrt(2.0) + 0.5 * math.log(d) + self.shift)
+        centre = (
+            math.sqrt(2.0) + 0.5 * math.log(d) + self.shift if self.sparse is None else -0.5 * math.log(self.sparse)
+        )
+        location = np.full(layout.n_parameters + learn_noise, centre)
         spread = np.full(len(location), self.spread)
         low, high = np.full(len(location), math.log(0.025)), np.full(len(location), math.log(1e3))
         category = np.flatnonzero(layout.categorical)
@@ -151,7 +160,9 @@ class Evidence:
             return _HOPELESS, np.zeros(len(theta))
         factor, _ = found
         inverse, _ = lapack.dpotri(factor, lower=1)
-        inverse = np.tril(inverse) + np.tril(inverse, -1).T
+        diagonal = np.diagonal(inverse).copy()  # the factor, and so its inverse product, is 0 above the diagonal
+        inverse = inverse + inverse.T
+        np.fill_diagonal(inverse, diagonal)
         mean = profile_mean(inverse.sum(0), self.y, self.prior.mean)
         residual = self.y - mean
         a = inverse @ residual
@@ -163,15 +174,20 @@ class Evidence:
         gradient[: len(parts)] = parts
         if self.noise is None:
             gradient[-1] = 0.5 * h.noise * float(np.trace(inverse))
-        penalty, slope = self._prior(theta)
+        penalty, slope = self.penalty(theta)
         return value + penalty, gradient + slope
 
-    def _prior(self, theta: Array) -> tuple[float, Array]:
+    def penalty(self, theta: Array) -> tuple[float, Array]:
         """Return the negative log prior density, and its gradient."""
         z = (theta - self.location) / self.spread
         slope = z / self.spread
         value = 0.5 * float(z @ z)
-        if self.prior.together is not None and len(self.smooth):
+        if self.prior.sparse is not None and len(self.smooth):
+            value -= 0.5 * float(z[self.smooth] @ z[self.smooth])
+            gap = -2.0 * theta[self.smooth] - math.log(self.prior.sparse)  # log of the ratio to tau
+            value += float((np.logaddexp(0.0, 2.0 * gap) - gap).sum())
+            slope[self.smooth] = 2.0 - 4.0 / (1.0 + np.exp(-2.0 * gap))
+        elif self.prior.together is not None and len(self.smooth):
             own = theta[self.smooth] - self.location[self.smooth]
             common = float(own.mean())
             gaps = (own - common) / self.prior.together

@@ -64,15 +64,18 @@ def minimise_in_box(
     direction = np.zeros_like(x)
     _aim(np.flatnonzero(live), x, g, inverse, fresh, lower, upper, direction, step, first_step)
     for _ in range(evaluations - 1):
-        live[live] = _projected(x[live], g[live], lower, upper) > gradient_tolerance
         rows = np.flatnonzero(live)
+        steep = _projected(x[rows], g[rows], lower, upper) > gradient_tolerance
+        if not steep.all():
+            live[rows[~steep]] = False
+            rows = rows[steep]
         if not len(rows):
             break
         trial = np.clip(x[rows] + step[rows, None] * direction[rows], lower, upper)
         with np.errstate(all="ignore"):
             value, slope = function(trial, rows)
         move = trial - x[rows]
-        expected = np.einsum("ij,ij->i", g[rows], move)
+        expected = (g[rows] * move).sum(1)
         finite = np.isfinite(value) & np.isfinite(slope).all(1)
         good = finite & (value <= f[rows] + 1e-4 * np.minimum(expected, 0.0)) & (value <= f[rows])
         _shorten(rows[~good], value[~good], finite[~good], expected[~good], f, step, live)
@@ -109,20 +112,25 @@ def _aim(
     slope = g[rows]
     blocked = ((x[rows] <= lower) & (slope > 0)) | ((x[rows] >= upper) & (slope < 0))
     slope = np.where(blocked, 0.0, slope)
-    aim = -np.einsum("bij,bj->bi", inverse[rows], slope)
+    aim = -(inverse[rows] @ slope[:, :, None])[:, :, 0]
     aim[blocked] = 0.0
-    lost = np.einsum("ij,ij->i", aim, slope) >= -1e-14 * np.einsum("ij,ij->i", slope, slope)
+    lost = (aim * slope).sum(1) >= -1e-14 * (slope * slope).sum(1)
     if lost.any():
         aim[lost] = -slope[lost]
         inverse[rows[lost]] = np.eye(x.shape[1])
         fresh[rows[lost]] = True
-    length = np.maximum(np.linalg.norm(aim, axis=1), 1e-300)
     direction[rows] = aim
-    step[rows] = np.where(fresh[rows], np.minimum(1.0, first_step / length), 1.0)
+    new = fresh[rows]
+    step[rows] = 1.0
+    if new.any():
+        length = np.maximum(np.sqrt((aim[new] * aim[new]).sum(1)), 1e-300)
+        step[rows[new]] = np.minimum(1.0, first_step / length)
 
 
 def _shorten(rows: Index, value: Array, finite: Mask, expected: Array, f: Array, step: Array, live: Mask) -> None:
     """Shorten the steps of rows whose trial was not good enough, by a parabola where it is known."""
+    if not len(rows):
+        return
     with np.errstate(all="ignore"):
         ratio = -0.5 * expected / (value - f[rows] - expected)
     ratio = np.where(finite & np.isfinite(ratio), np.clip(ratio, 0.1, 0.5), 0.2)
@@ -132,18 +140,19 @@ def _shorten(rows: Index, value: Array, finite: Mask, expected: Array, f: Array,
 
 def _update(rows: Index, s: Array, y: Array, inverse: Array, fresh: Mask) -> None:
     """Apply the BFGS update to the inverse Hessians of some rows, where the curvature is positive."""
-    sy, yy = np.einsum("ij,ij->i", s, y), np.einsum("ij,ij->i", y, y)
-    fit = sy > 1e-10 * np.sqrt(yy * np.einsum("ij,ij->i", s, s))
-    rows, s, y, sy, yy = rows[fit], s[fit], y[fit], sy[fit], yy[fit]
-    if not len(rows):
-        return
+    sy, yy = (s * y).sum(1), (y * y).sum(1)
+    fit = sy > 1e-10 * np.sqrt(yy * (s * s).sum(1))
+    if not fit.all():
+        rows, s, y, sy, yy = rows[fit], s[fit], y[fit], sy[fit], yy[fit]
+        if not len(rows):
+            return
     first = fresh[rows]
     if first.any():
         inverse[rows[first]] *= (sy / yy)[first, None, None]
         fresh[rows[first]] = False
     h = inverse[rows]
-    hy = np.einsum("bij,bj->bi", h, y)
-    factor = (1.0 + np.einsum("bi,bi->b", y, hy) / sy) / sy
-    cross = np.einsum("bi,bj->bij", hy / sy[:, None], s)
-    h += factor[:, None, None] * np.einsum("bi,bj->bij", s, s) - cross - cross.transpose(0, 2, 1)
-    inverse[rows] = h
+    hy = (h @ y[:, :, None])[:, :, 0]
+    # H + u s' + s u', the inverse BFGS update written with one outer product.
+    u = (0.5 * (1.0 + (y * hy).sum(1) / sy) / sy)[:, None] * s - hy / sy[:, None]
+    outer = u[:, :, None] * s[:, None, :]
+    inverse[rows] = h + outer + outer.transpose(0, 2, 1)

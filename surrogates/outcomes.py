@@ -99,10 +99,11 @@ def inverse_yeo_johnson(t: Array, power: float) -> Array:
 def _likeliest_power(z: Array) -> float:
     """Return the power in [-2, 1] under which z is most like a normal sample."""
     jacobian = float((np.sign(z) * np.log1p(np.abs(z))).sum())
-    scores = []
-    for power in _POWERS:
-        power = 0.0 if abs(power) < 1e-9 else float(power)
-        spread = float(yeo_johnson(z, power).std())
-        scores.append(-len(z) * np.log(max(spread, 1e-300)) + (power - 1.0) * jacobian)
+    logs_up, logs_down = np.log1p(np.maximum(z, 0.0)), np.log1p(-np.minimum(z, 0.0))
+    powers = np.where(np.abs(_POWERS) < 1e-9, 1.0, _POWERS)[:, None]
+    upper = np.where(np.abs(_POWERS[:, None]) < 1e-9, logs_up, np.expm1(powers * logs_up) / powers)
+    rest = 2.0 - _POWERS[:, None]
+    spread = np.maximum((upper - np.expm1(rest * logs_down) / rest).std(1), 1e-300)
+    scores = (_POWERS - 1.0) * jacobian - len(z) * np.log(spread)
     best = float(_POWERS[int(np.argmax(scores))])
     return 0.0 if abs(best) < 1e-9 else best

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import erfcx, log_ndtr
 
+from blackbox.algorithms.bayesian.watched import watch
 from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array
 
-__all__ = ["Acquisition", "Limit", "log_improvement", "log_probability"]
+__all__ = ["Acquisition", "Limit", "log_improvement", "log_mean", "log_probability"]
 
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 _ROOT_HALF_PI = math.sqrt(0.5 * math.pi)
@@ -93,6 +94,8 @@ class Acquisition:
         Latent function of success (`blackbox.surrogates.classification`); None where nothing failed.
     caution : float
         The standard normal quantile of the least probability of success; what is likelier to fail loses a lot.
+    cost : GaussianProcess or None
+        Of the logarithm of what an evaluation costs; gains are per unit of cost then.
     """
 
     modes: tuple[GaussianProcess, ...]
@@ -101,6 +104,7 @@ class Acquisition:
     limits: tuple[Limit, ...] = ()
     success: GaussianProcess | None = None
     caution: float = 0.0
+    cost: GaussianProcess | None = None
 
     def log_gain(self, x: Array) -> Array:
         """Return the logarithm of the expected improvement alone, shape (q,), standardised; 0 without a model."""
@@ -110,7 +114,24 @@ class Acquisition:
         for mode in self.modes:
             mean, std = mode.predict(x)
             parts.append(np.log(std) + _with_floor((self.best - mean) / std)[0])
-        return _log_mean(np.stack(parts), self.log_weights)[0]
+        return log_mean(np.stack(parts), self.log_weights)[0]
+
+    def likeliest(self, n: int) -> Acquisition:
+        """Return this acquisition averaged over the n likeliest sets of hyper-parameters only."""
+        if len(self.modes) <= n:
+            return self
+        kept = self.log_weights[:n]
+        return replace(self, modes=self.modes[:n], log_weights=kept - math.log(float(np.exp(kept).sum())))
+
+    def watch(self, pool: Array) -> Acquisition:
+        """Return this acquisition with its predictions at model points, shape (p, d), kept while it is conditioned."""
+        return replace(
+            self,
+            modes=tuple(watch(mode, pool) for mode in self.modes),
+            limits=tuple(replace(limit, process=watch(limit.process, pool)) for limit in self.limits),
+            success=None if self.success is None else watch(self.success, pool),
+            cost=None if self.cost is None else watch(self.cost, pool),
+        )
 
     def bolder(self, shorter: float, margin: float) -> Acquisition:
         """Return this acquisition for rougher functions: lengthscales times `shorter`, `margin` more to improve."""
@@ -123,35 +144,53 @@ class Acquisition:
             return self
         return replace(self, best=float(self._means(x).min()))
 
+    def predicted(self, x: Array) -> Array:
+        """Return predicted means, shape (q,), standardised, averaged over hyper-parameters."""
+        return self._means(x)
+
     def _means(self, x: Array) -> Array:
         means = np.stack([mode.predict(x)[0] for mode in self.modes])
         return np.asarray(np.einsum("m,mq->q", np.exp(self.log_weights), means))
 
-    def __call__(self, x: Array) -> Array:
-        """Return values at model points, shape (q,); larger is better."""
-        total = self.log_gain(x)
+    def usable(self, x: Array) -> Array:
+        """Return the log probability of being usable, shape (q,), less the log cost where there is a model of it."""
+        total = np.zeros(len(x))
         for limit in self.limits:
             total = total + limit(x)
         if self.success is not None:
             mean, std = self.success.predict(x)
             z = _latent(self.success, mean) / np.sqrt(1.0 + std * std)
             total = total + log_ndtr(z) - np.where(z <= self.caution, _LOST, 0.0)
+        if self.cost is not None:
+            total = total - self.cost.predict(x)[0] * self.cost.standard.spread
         return total
 
-    def with_slopes(self, x: Array) -> tuple[Array, Array]:
-        """Return values, shape (q,), and gradients, shape (q, d); 0 in categorical and inactive columns."""
+    def usable_with_slopes(self, x: Array) -> tuple[Array, Array]:
+        """Return `usable` and its gradient, shape (q, d)."""
         total, slope = np.zeros(len(x)), np.zeros(x.shape)
-        if self.modes:
-            parts, slopes = zip(*(self._improvement(mode, x) for mode in self.modes), strict=True)
-            value, share = _log_mean(np.stack(parts), self.log_weights)
-            total = total + value
-            slope = slope + np.einsum("mq,mqd->qd", share, np.stack(slopes))
         for limit in self.limits:
             value, more = limit.with_slopes(x)
             total, slope = total + value, slope + more
         if self.success is not None:
             value, more = self._success_with_slopes(x)
             total, slope = total + value, slope + more
+        if self.cost is not None:
+            mean, _, more, _ = self.cost.predict_with_slopes(x)
+            total, slope = total - mean * self.cost.standard.spread, slope - more * self.cost.standard.spread
+        return total, slope
+
+    def __call__(self, x: Array) -> Array:
+        """Return values at model points, shape (q,); larger is better."""
+        return self.log_gain(x) + self.usable(x)
+
+    def with_slopes(self, x: Array) -> tuple[Array, Array]:
+        """Return values, shape (q,), and gradients, shape (q, d); 0 in categorical and inactive columns."""
+        total, slope = self.usable_with_slopes(x)
+        if self.modes:
+            parts, slopes = zip(*(self._improvement(mode, x) for mode in self.modes), strict=True)
+            value, share = log_mean(np.stack(parts), self.log_weights)
+            total = total + value
+            slope = slope + np.einsum("mq,mqd->qd", share, np.stack(slopes))
         return total, slope
 
     def _improvement(self, mode: GaussianProcess, x: Array) -> tuple[Array, Array]:
@@ -196,7 +235,7 @@ def _latent(success: GaussianProcess, mean: Array) -> Array:
     return mean + success.standard.shift
 
 
-def _log_mean(parts: Array, log_weights: Array) -> tuple[Array, Array]:
+def log_mean(parts: Array, log_weights: Array) -> tuple[Array, Array]:
     """Return log sum_m w_m exp(parts_m), shape (q,), and the share of each part, shape (m, q)."""
     if len(parts) == 1:
         return parts[0] + log_weights[0], np.ones(parts.shape)

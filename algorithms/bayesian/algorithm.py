@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
+from blackbox.algorithms.bayesian.costs import LinearCost
 from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.feasibility import find_anchor
+from blackbox.algorithms.bayesian.options import AcquisitionError, AcquisitionSetting, option_of
+from blackbox.algorithms.bayesian.pareto.reference import checked_reference, settled
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
+from blackbox.algorithms.bayesian.restrictions import InputConstraint, Restrictions, checked_constraints
+from blackbox.algorithms.bayesian.risk import InputNoise, Risk, risk_of
+from blackbox.algorithms.bayesian.roles import check_settings, held_roles, role_result
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
 from blackbox.errors import SettingError
@@ -22,18 +30,22 @@ from blackbox.surrogates.threads import one_thread
 __all__ = ["BayesianOptimization"]
 
 _MANY = 2**31
+_ANCHOR = "a point that satisfies the constraints on inputs"
 
 
 @dataclass(frozen=True, slots=True)
 class BayesianOptimization:
     """Gaussian processes and log expected improvement, for functions that cost more than a second.
 
-    One objective; real, integer, ordinal, categorical and conditional parameters; black-box constraints;
+    One objective, or several; real, integer, ordinal, categorical and conditional parameters; black-box constraints;
     failed evaluations, which are learned from; noise, known or not; any batch size and pending candidates.
     An ask takes 10 to 50 ms up to 300 evaluations and O(n^3) time beyond.
 
     Parameters
     ----------
+    acquisition : str, options or callable, default "log_ei"
+        What a candidate promises: "log_ei", "log_nei", "ucb", "thompson", "kg", "mes", "jes" (or their options, such as
+        `UpperConfidenceBound(beta=4.0)`), or your own function (`AcquisitionFunction`).
     noise : "auto" or float, default "auto"
         Variance of the noise of the values; 0 for a deterministic function. "auto": known variances that are told
         are used; otherwise noise is learned where repeated points differ or the evidence favours it.
@@ -44,6 +56,27 @@ class BayesianOptimization:
         Whether a power transform that makes long bad tails shorter may be used.
     batch_size : int, default 1
         What `ask()` hands out.
+    cost : LinearCost, optional
+        What an evaluation costs at each fidelity. Default: learned from the costs that are told as
+        `extras={"cost": ...}`; without any, proportional to numeric fidelities.
+    risk : str or Risk, default "expectation"
+        What a design is judged by where environments are random: `Expectation()`, `VaR(0.8)`, `CVaR(0.8)`,
+        `WorstCase()`. The result is the evaluated design with the least predicted risk, and that prediction.
+    input_noise : InputNoise, optional
+        Errors of a design's implementation, over which its risk is taken as well.
+    input_constraints : sequence of LinearConstraint or callables, default ()
+        What is known about inputs: no candidate violates them. A callable maps names to columns, shape (n,), and
+        returns what is feasible at <= 0, or True where feasible.
+    sparse : bool, default False
+        Whether few of many parameters are expected to matter (SAAS, at modes of its posterior): for 20 to 200 of them.
+    reference_point : sequence of m numbers, optional
+        Of several objectives, in their own directions: only what is better in all of them counts. Default: the
+        problem's `reference_point`; else inferred from the feasible values, a tenth of the front's range beyond its
+        nadir, and settled once it has hardly moved during 20 evaluations. Give one where you can: it says which part
+        of the front is of interest.
+    several : "auto", "hypervolume" or "scalarised", default "auto"
+        What is improved with several objectives: the dominated hypervolume (at most four objectives), or for each
+        candidate a random augmented Tchebycheff scalarisation (ParEGO). "auto": the hypervolume where possible.
 
     References
     ----------
@@ -60,12 +93,23 @@ class BayesianOptimization:
     tensor([[2.5000, 7.5000]], dtype=torch.float64)
     """
 
+    acquisition: AcquisitionSetting = "log_ei"
     noise: float | str = "auto"
     start: int | None = None
     warp: bool = True
     batch_size: int = 1
+    cost: LinearCost | None = None
+    risk: str | Risk = "expectation"
+    input_noise: InputNoise | None = None
+    input_constraints: tuple[InputConstraint, ...] = ()
+    sparse: bool = False
+    reference_point: tuple[float, ...] | None = None
+    several: Literal["auto", "hypervolume", "scalarised"] = "auto"
 
     def __post_init__(self) -> None:
+        option = option_of(self.acquisition)
+        if not isinstance(self.acquisition, str):
+            object.__setattr__(self, "acquisition", option)
         if self.noise != "auto" and (
             isinstance(self.noise, (bool, str)) or not (math.isfinite(self.noise) and self.noise >= 0)
         ):
@@ -74,6 +118,15 @@ class BayesianOptimization:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
+        risk_of(self.risk)
+        for name, record in (("cost", LinearCost), ("input_noise", InputNoise)):
+            if not isinstance(getattr(self, name), (record, type(None))):
+                raise SettingError(f"{name}: expected a {record.__name__} or None, got {getattr(self, name)!r}")
+        object.__setattr__(self, "input_constraints", checked_constraints(self.input_constraints))
+        if self.several not in ("auto", "hypervolume", "scalarised"):
+            raise SettingError(f'several: expected "auto", "hypervolume" or "scalarised", got {self.several!r}')
+        if self.reference_point is not None:
+            object.__setattr__(self, "reference_point", checked_reference(self.reference_point))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -82,8 +135,13 @@ class BayesianOptimization:
 
     def init(self, spec: Spec, generator: torch.Generator) -> BayesianState:
         """Return the state before anything is known."""
+        check_settings(spec, self)
         seed = int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
-        return BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
+        state = BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
+        if self.input_constraints:
+            anchor = self._domain(spec, None).anchor
+            state = replace(state, memory={_ANCHOR: torch.from_numpy(anchor)})
+        return settled(state, spec, self.reference_point)
 
     def ready(self, spec: Spec, state: BayesianState, pending: int) -> int:
         """Return a number without meaning: any batch can be handed out at any time."""
@@ -94,8 +152,8 @@ class BayesianOptimization:
         return state.learn(seen)
 
     def result(self, spec: Spec, state: BayesianState) -> Front | None:
-        """Leave the best point to the optimizer."""
-        return None
+        """Leave the best point to the optimizer, but for predictions that spaces with roles need."""
+        return role_result(spec, state, self)
 
     def ask(
         self, spec: Spec, state: BayesianState, request: Request, generator: torch.Generator
@@ -103,7 +161,7 @@ class BayesianOptimization:
         """Return `request.n` candidates: of the start design first, then what a strategy proposes."""
         random = numpy_generator(generator)
         fixed = None if request.fixed is None else request.fixed.detach().to("cpu", torch.float64).numpy()
-        domain = Domain(spec.space, fixed)
+        domain = self._domain(spec, held_roles(spec, fixed), state)
         pending = request.pending.detach().to("cpu", torch.float64).numpy()
         missing = (start_size(spec) if self.start is None else self.start) - len(state) - len(pending)
         n_design = max(0, min(request.n, missing))
@@ -117,18 +175,34 @@ class BayesianOptimization:
             waiting = np.concatenate([pending, design])
             more, state = self._proposed(spec, state, domain, waiting, request.n - n_design, random)
             rows.append(more)
-        x = torch.from_numpy(np.concatenate(rows)).to(spec.device, spec.dtype)
+        points = np.concatenate(rows)
+        if domain.is_restricted:  # rounding, or a strategy that does not know of them
+            good = domain.feasible(points)
+            points[~good] = domain.canonical(domain.repair(domain.fill(points[~good], random)))
+        x = torch.from_numpy(points).to(spec.device, spec.dtype)
         return state, Candidates(x)
+
+    def _domain(self, spec: Spec, fixed: Array | None, state: BayesianState | None = None) -> Domain:
+        """Return the space with some columns held, and a point that satisfies the known constraints where there are."""
+        if not self.input_constraints:
+            return Domain(spec.space, fixed)
+        domain = Domain(spec.space, fixed, Restrictions(spec.space, self.input_constraints, spec.constants))
+        known = None if state is None or fixed is not None else state.memory.get(_ANCHOR)
+        domain.anchor = find_anchor(domain) if known is None else known.numpy()
+        return domain
 
     def _proposed(
         self, spec: Spec, state: BayesianState, domain: Domain, pending: Array, n: int, random: np.random.Generator
     ) -> tuple[Array, BayesianState]:
         """Return what a strategy proposes; evenly spread points where its arithmetic fails, which is counted."""
         strategy, reason = choose(spec, state, self)
+        state = replace(state, reason="")
         try:
             with np.errstate(all="ignore"), one_thread():
                 points, state = strategy.propose(spec, state, domain, pending, n, random, self)
+        except AcquisitionError:
+            raise
         except (ArithmeticError, ValueError):
             points = domain.canonical(domain.spread(n, random))
             return points, replace(state, fallbacks=state.fallbacks + 1, reason="evenly spread: arithmetic failed")
-        return points, replace(state, modelled=state.modelled + n, reason=reason)
+        return points, replace(state, modelled=state.modelled + n, reason=state.reason or reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from blackbox.surrogates.likelihood import Evidence, Mode, Prior, find_modes
 
 __all__ = ["Data", "Fitting", "merge_repeats", "model_outcome"]
 
-_SUBSET = 300  # rows that the first fit of many uses
+_SUBSET = 150  # rows that fits from scratch use, where there are many more
+_SHRINKAGES = (0.5, 0.125, 0.875, 0.3)  # of sparse priors, quantiles of the half-Cauchy prior of theirs
 _MAX_ROWS = 2000  # rows that a model is made of, at most
 
 
@@ -166,47 +167,55 @@ def _fit(
         kinds = [True]
     else:
         kinds = [False, True] if n >= 8 and cold else [fitted.noisy]
-    best: list[Mode] = []
-    noisy = False
-    for kind in kinds:
-        given = None if kind else (DETERMINISTIC if level is None else level)
-        modes = _modes(data.x, target, scaled, layout, fitted, settings, given, prior, cold, random, kind)
-        # Two nats in favour of no noise: a handful of points can often be explained either way.
-        if not best or modes[0].value + 2.0 < best[0].value:
-            best, noisy = modes, kind
-    thetas = torch.from_numpy(np.stack([mode.theta for mode in best]))
-    values = torch.tensor([mode.value for mode in best], dtype=torch.float64)
+    levels = {kind: None if kind else (DETERMINISTIC if level is None else level) for kind in kinds}
+    size = min(max(_SUBSET, n // 3), 2 * _SUBSET)
+    warm = {kind: _warm(fitted, kind) for kind in kinds}
+    if n > 1.5 * _SUBSET and (cold or not len(fitted.thetas)):
+        rows = _subset(target, size, random)
+        part = data.x[rows], target[rows], None if scaled is None else scaled[rows]
+        modes, noisy = _best_kind(*part, layout, prior, levels, warm, cold=True, evaluations=40, at_most=1)
+        cold, levels, warm = False, {noisy: levels[noisy]}, {noisy: np.stack([mode.theta for mode in modes])}
+    budget = 40 if n <= 100 else 20 if n <= 1.5 * _SUBSET else 10 if n <= 600 else 6
+    starts = {kind: theta[:1] if n > 100 else theta[:2] for kind, theta in warm.items()}
+    at_most = settings.modes if n <= 100 else 1
+    whole = data.x, target, scaled
+    modes, noisy = _best_kind(*whole, layout, prior, levels, starts, cold=cold, evaluations=budget, at_most=at_most)
+    thetas = torch.from_numpy(np.stack([mode.theta for mode in modes]))
+    values = torch.tensor([mode.value for mode in modes], dtype=torch.float64)
     return Fitted(thetas, values, n, fitted.fits + 1, noisy)
 
 
-def _modes(
+def _best_kind(
     x: Array,
     y: Array,
     variance: Array | None,
     layout: Layout,
-    fitted: Fitted,
-    settings: Fitting,
-    level: float | None,
     prior: Prior,
+    levels: dict[bool, float | None],
+    warm: dict[bool, Array],
+    *,
     cold: bool,
-    random: np.random.Generator,
-    kind: bool,
-) -> list[Mode]:
-    n = len(y)
-    warm = _warm(fitted, kind)
-    at_most = settings.modes if n <= 100 else 1
-    if n > 2 * _SUBSET and (cold or not len(warm)):
-        rows = _subset(y, _SUBSET, random)
-        part = Evidence(
-            x[rows], y[rows], layout, prior, noise=level, variance=None if variance is None else variance[rows]
-        )
-        starts = _starts(part, warm, True)
-        warm = np.stack([mode.theta for mode in find_modes(part, starts, evaluations=40, at_most=1)])
-        cold = False
-    evidence = Evidence(x, y, layout, prior, noise=level, variance=variance)
-    starts = _starts(evidence, warm[:1] if n > 100 else warm[:2], cold)
-    budget = 40 if n <= 100 else 25 if n <= 600 else 6
-    return find_modes(evidence, starts, evaluations=budget, at_most=at_most)
+    evaluations: int,
+    at_most: int,
+) -> tuple[list[Mode], bool]:
+    """Return the modes of the kind of noise that explains the data best, and whether it is a learned one."""
+    best: list[Mode] = []
+    noisy = False
+    priors = [prior]
+    if prior.sparse is not None:  # one mode for each of a few shrinkages
+        taus = [prior.sparse * math.tan(0.5 * math.pi * share) for share in _SHRINKAGES[:at_most]]
+        priors, evaluations, at_most = [replace(prior, sparse=tau) for tau in taus], 2 * evaluations, 1
+    for kind, level in levels.items():
+        modes = []
+        for each in priors:
+            evidence = Evidence(x, y, layout, each, noise=level, variance=variance)
+            starts = _starts(evidence, warm[kind], cold)
+            modes += find_modes(evidence, starts, evaluations=evaluations, at_most=at_most)
+        modes.sort(key=lambda mode: mode.value)
+        # Two nats in favour of no noise: a handful of points can often be explained either way.
+        if not best or modes[0].value + 2.0 < best[0].value:
+            best, noisy = modes, kind
+    return best, noisy
 
 
 def _warm(fitted: Fitted, noisy: bool) -> Array:

@@ -9,16 +9,41 @@ import numpy as np
 
 from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
-from blackbox.algorithms.bayesian.search import Effort, Found, enumerate_cells, first_new, maximise, maximise_near
+from blackbox.algorithms.bayesian.search import (
+    ENUMERATE,
+    Effort,
+    Found,
+    Pool,
+    Scored,
+    draw_pool,
+    enumerate_cells,
+    first_new,
+    maximise,
+    maximise_near,
+)
 from blackbox.surrogates.kernels import Array
 
-__all__ = ["ENUMERATE", "Pace", "propose"]
+__all__ = [
+    "ENUMERATE",
+    "LATER",
+    "LITTLE",
+    "MARGIN",
+    "NOTHING",
+    "RADIUS",
+    "SHORTER",
+    "Pace",
+    "Proposer",
+    "best_new",
+    "propose",
+]
 
-ENUMERATE = 1e4  # spaces with at most so many points are enumerated
-_LITTLE = -4.0  # log expected improvement, in standard deviations, below which every second step is local
-_NOTHING = math.log(1e-4)  # below it, the other steps are bold
-_RADIUS = 0.1  # of local steps, in the unit cube
-_SHORTER, _MARGIN = 0.5, 0.05  # what bold steps do to lengthscales, and to the value to improve
+LITTLE = -4.0  # log expected improvement, in standard deviations, below which every second step is local
+NOTHING = math.log(1e-4)  # below it, the other steps are bold
+RADIUS = 0.1  # of local steps, in the unit cube
+LATER = Effort(spread=96, local=48, starts=2, evaluations=7, rounds=4)  # for all but the first of a batch
+_KEPT = 128  # samples of the first search of a batch that the others start from
+_LATER_MODES = 2  # sets of hyper-parameters that the others are averaged over
+SHORTER, MARGIN = 0.5, 0.05  # what bold steps do to lengthscales, and to the value to improve
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +62,96 @@ class Pace:
     turn: int = 0
 
 
+class Proposer:
+    """Hands out promising points one after the other, each aware of those before.
+
+    The first search is thorough. What it found and the best of its samples are kept, with their predictions, as
+    starting points for the others.
+
+    Parameters
+    ----------
+    acquisition : Acquisition
+        With what is pending believed.
+    domain : Domain
+    anchors : array, shape (a, d)
+        Full codes of the best points, best first.
+    taken : array, shape (t, d)
+        Model points that are not to be proposed again.
+    pace : Pace
+    random : numpy Generator
+    """
+
+    def __init__(
+        self,
+        acquisition: Acquisition,
+        domain: Domain,
+        anchors: Array,
+        taken: Array,
+        pace: Pace,
+        random: np.random.Generator,
+    ) -> None:
+        self.pace = pace
+        self._acquisition = acquisition
+        self._domain, self._anchors, self._taken, self._random = domain, anchors, taken, random
+        self._finite = domain.n_cells <= ENUMERATE
+        self._effort = Effort()
+        self._pool: Pool | None = None
+        self._bolder: Acquisition | None = None
+
+    def next(self) -> Array:
+        """Return the full codes, shape (d,), of a promising point that is new, where there is one."""
+        pace = self.pace
+        if not self._finite and pace.promise < LITTLE and pace.turn % 2 == 1 and len(self._anchors):
+            found = maximise_near(self._acquisition, self._domain, self._anchors[0], RADIUS, self._random, self._effort)
+            if found is not None:
+                self.pace = Pace(pace.promise, pace.turn + 1)
+                return self._first(self._acquisition, found)
+        bold = not self._finite and pace.promise < NOTHING and pace.turn >= 2
+        score = self._bold() if bold else self._acquisition
+        point = self._first(score, self._found(score))
+        if not self._finite:
+            promise = pace.promise
+            if not bold:
+                promise = float(self._acquisition.log_gain(self._domain.model(point[None]))[0])
+            self.pace = Pace(promise, pace.turn + 1 if promise < LITTLE else 0)
+        return point
+
+    def _found(self, score: Acquisition) -> Found:
+        pool = self._pool
+        if self._finite:
+            return enumerate_cells(score, self._domain, pool)
+        if pool is not None:
+            return maximise(score, self._domain, self._anchors, self._random, self._effort, pool)
+        pool = draw_pool(self._domain, self._anchors, self._random, self._effort)
+        values = score(pool.points)
+        found = maximise(score, self._domain, self._anchors, self._random, self._effort, pool, values)
+        self._pool = pool.best(values, _KEPT).longer(found.codes, self._domain)
+        return found
+
+    def _first(self, score: Acquisition, found: Found) -> Array:
+        return _first(score, found, self._domain, self._taken, self._random)
+
+    def _bold(self) -> Acquisition:
+        if self._bolder is None:
+            self._bolder = self._acquisition.bolder(SHORTER, MARGIN)
+            if self._pool is not None:
+                self._bolder = self._bolder.watch(self._pool.points)
+        return self._bolder
+
+    def add(self, x: Array) -> None:
+        """Take into account that model points, shape (q, d), will be evaluated."""
+        self._taken = np.concatenate([self._taken, x])
+        self._acquisition = self._acquisition.condition(x)
+        if self._bolder is not None:
+            self._bolder = self._bolder.condition(x)
+        if self._effort is LATER:
+            return
+        self._effort = LATER
+        if self._pool is None:
+            self._pool = draw_pool(self._domain, self._anchors, self._random, self._effort)
+        self._acquisition = self._acquisition.likeliest(_LATER_MODES).watch(self._pool.points)
+
+
 def propose(
     acquisition: Acquisition,
     domain: Domain,
@@ -44,24 +159,23 @@ def propose(
     taken: Array,
     pace: Pace,
     random: np.random.Generator,
-    effort: Effort | None = None,
 ) -> tuple[Array, Pace]:
-    """Return the full codes of a promising point that is none of `taken`, where there is one, and the next pace."""
-    effort = effort or Effort()
+    """Return the full codes of one promising point that is none of `taken`, where there is one, and the next pace."""
+    proposer = Proposer(acquisition, domain, anchors, taken, pace, random)
+    return proposer.next(), proposer.pace
+
+
+def best_new(
+    score: Scored, domain: Domain, anchors: Array, taken: Array, random: np.random.Generator, effort: Effort
+) -> tuple[Array, float]:
+    """Return the full codes of the best point that is none of `taken`, and the largest score that was found."""
     if domain.n_cells <= ENUMERATE:
-        return _first(acquisition, enumerate_cells(acquisition, domain), domain, taken, random), pace
-    little = pace.promise < _LITTLE
-    if little and pace.turn % 2 == 1 and len(anchors):
-        found = maximise_near(acquisition, domain, anchors[0], _RADIUS, random, effort)
-        if found is not None:
-            return _first(acquisition, found, domain, taken, random), Pace(pace.promise, pace.turn + 1)
-    bold = pace.promise < _NOTHING and pace.turn >= 2
-    score = acquisition.bolder(_SHORTER, _MARGIN) if bold else acquisition
-    point = _first(score, maximise(score, domain, anchors, random, effort), domain, taken, random)
-    promise = pace.promise if bold else float(acquisition.log_gain(domain.model(point[None]))[0])
-    return point, Pace(promise, pace.turn + 1 if promise < _LITTLE else 0)
+        found = enumerate_cells(score, domain)
+    else:
+        found = maximise(score, domain, anchors, random, effort)
+    return _first(score, found, domain, taken, random), float(found.values[0])
 
 
-def _first(score: Acquisition, found: Found, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
+def _first(score: Scored, found: Found, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
     point = first_new(score, found, domain, taken, random)
     return np.asarray(found.codes[0]) if point is None else point

@@ -9,11 +9,24 @@ from typing import Protocol
 import numpy as np
 
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.feasibility import climb_feasibly
 from blackbox.surrogates.kernels import Array, Index
 from blackbox.surrogates.minimise import minimise_in_box
 
-__all__ = ["Effort", "Found", "Scored", "enumerate_cells", "first_new", "maximise", "maximise_near"]
+__all__ = [
+    "ENUMERATE",
+    "Effort",
+    "Found",
+    "Pool",
+    "Scored",
+    "draw_pool",
+    "enumerate_cells",
+    "first_new",
+    "maximise",
+    "maximise_near",
+]
 
+ENUMERATE = 1e4  # spaces with at most so many points are enumerated
 _SAME = 1e-6  # scaled distance below which two points are one
 
 
@@ -67,13 +80,55 @@ class Found:
     values: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Samples of a domain: the first `split` of the whole space, the others near promising points.
+
+    Attributes
+    ----------
+    codes : array, shape (p, d)
+        Full codes.
+    points : array, shape (p, d)
+        The same as model points.
+    split : int
+    """
+
+    codes: Array
+    points: Array
+    split: int
+
+    def best(self, values: Array, n: int) -> Pool:
+        """Return the pool of the n best samples by their values, half of them of the whole space where there are."""
+        wide = _top(_clean(values[: self.split]), n // 2)
+        rows = np.concatenate([wide, self.split + _top(_clean(values[self.split :]), n - len(wide))])
+        return Pool(self.codes[rows], self.points[rows], len(wide))
+
+    def longer(self, codes: Array, domain: Domain) -> Pool:
+        """Return the pool with further full codes."""
+        points = np.concatenate([self.points, domain.model(codes)])
+        return Pool(np.concatenate([self.codes, codes]), points, self.split)
+
+
+def draw_pool(domain: Domain, anchors: Array, random: np.random.Generator, effort: Effort) -> Pool:
+    """Return samples of the whole space and near some points; every point of a finite space that is enumerated."""
+    if domain.n_cells <= ENUMERATE:
+        cells = domain.all_cells()
+        return Pool(cells, domain.model(cells), len(cells))
+    codes = domain.spread(effort.spread, random)
+    split = len(codes)
+    if len(anchors):
+        codes = np.concatenate([codes, domain.perturb(anchors, effort.local, random)])
+    return Pool(codes, domain.model(codes), split)
+
+
 def maximise(
     score: Scored,
     domain: Domain,
     anchors: Array,
     random: np.random.Generator,
     effort: Effort,
-    extra: Array | None = None,
+    pool: Pool | None = None,
+    values: Array | None = None,
 ) -> Found:
     """Return refined points and the best raw sample, best first.
 
@@ -85,15 +140,15 @@ def maximise(
         Full codes of the points to sample around; may be empty.
     random : numpy Generator
     effort : Effort
-    extra : array, shape (e, d), optional
-        Further full codes to start from.
+    pool : Pool, optional
+        Samples to start from; drawn here by default.
+    values : array, shape (p,), optional
+        The score of the pool, where it is known.
     """
-    wide = domain.spread(effort.spread, random)
-    near = domain.perturb(anchors, effort.local, random) if len(anchors) else wide[:0]
-    more = wide[:0] if extra is None else domain.hold(extra)
-    raw = np.concatenate([wide, near, more])
-    values = _clean(score(domain.model(raw)))
-    split = len(wide)
+    if pool is None:
+        pool = draw_pool(domain, anchors, random, effort)
+    raw, split = pool.codes, pool.split
+    values = _clean(score(pool.points) if values is None else values)
     half = (effort.starts + 1) // 2
     chosen = np.concatenate([_top(values[:split], half), split + _top(values[split:], effort.starts - half)])
     starts = raw[chosen]
@@ -131,9 +186,16 @@ def maximise_near(
     scale = 10.0 ** random.uniform(-3.0, 0.0, (effort.local, 1))
     steps = scale * random.uniform(-radius, radius, (effort.local, len(columns)))
     u[:, columns] = np.clip(middle[columns] + steps, low, high)
-    codes = _replace(domain, centre, columns, u)
+    codes = domain.repair(_replace(domain, centre, columns, u), np.repeat(centre[None], len(u), axis=0))
     values = _clean(score(domain.model(codes)))
     chosen = _top(values, effort.starts)
+    if domain.is_restricted:
+        ends, reached = climb_feasibly(
+            score.with_slopes, domain, codes[chosen], columns, effort.evaluations // 2, low, high
+        )
+        order = np.argsort(-np.concatenate([_clean(reached), values[chosen]]), kind="stable")
+        every = np.concatenate([ends, codes[chosen]])
+        return Found(every[order], np.concatenate([_clean(reached), values[chosen]])[order])
     base = domain.model(codes[chosen])
     ends, lows = _climb_columns(score, base, columns, effort.evaluations, low, high)
     u = np.repeat(middle[None], len(chosen), axis=0)
@@ -200,6 +262,12 @@ def _climb(score: Scored, domain: Domain, codes: Array, values: Array, evaluatio
         if not len(columns):
             continue
         rows = np.flatnonzero((patterns == pattern).all(1))
+        if domain.is_restricted:
+            wide = np.zeros(len(columns)), np.ones(len(columns))
+            moved, highs = climb_feasibly(score.with_slopes, domain, codes[rows], columns, evaluations // 2, *wide)
+            better = _clean(highs) > values[rows]
+            result[rows[better]], reached[rows[better]] = moved[better], highs[better]
+            continue
         base = domain.model(codes[rows])
         ends, lows = _climb_columns(score, base, columns, evaluations, np.zeros(len(columns)), np.ones(len(columns)))
         better = -lows > values[rows]
@@ -235,12 +303,15 @@ def _climb_columns(
     )
 
 
-def enumerate_cells(score: Callable[[Array], Array], domain: Domain) -> Found:
+def enumerate_cells(score: Callable[[Array], Array], domain: Domain, pool: Pool | None = None) -> Found:
     """Return every point of a finite space in order of its score."""
-    cells = domain.all_cells()
-    values = np.concatenate(
-        [_clean(score(domain.model(block))) for block in np.array_split(cells, len(cells) // 1024 + 1)]
-    )
+    if pool is not None:
+        cells, values = pool.codes, _clean(score(pool.points))
+    else:
+        cells = domain.all_cells()
+        values = np.concatenate(
+            [_clean(score(domain.model(block))) for block in np.array_split(cells, len(cells) // 1024 + 1)]
+        )
     order = np.argsort(-values, kind="stable")
     return Found(cells[order], values[order])
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from blackbox.algorithm import Spec
+from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
-from blackbox.algorithms.bayesian.proposal import Pace, propose
+from blackbox.algorithms.bayesian.options import UserAcquisition, option_of
+from blackbox.algorithms.bayesian.proposal import LATER, Pace, Proposer, best_new
+from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import look
@@ -20,11 +24,12 @@ from blackbox.surrogates.likelihood import Prior
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["PRIOR", "SingleObjective"]
+__all__ = ["PRIOR", "SPARSE", "SingleObjective"]
 
-_LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)  # for all but the first of a batch
+_KNOWN = 400  # evaluated points, most promising first, that other acquisitions look at
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
 PRIOR = Prior(shift=-1.4, together=0.15)
+SPARSE = Prior(sparse=0.1)  # few columns matter
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +48,75 @@ class SingleObjective:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=PRIOR)
+        prior = SPARSE if settings.sparse else PRIOR
+        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior)
         waiting = domain.model(pending)
-        acquisition = view.acquisition.condition(waiting)
+        base = view.acquisition
         if not domain.free.all():
             held = domain.model(domain.fill(state.x.numpy()[view.order], random))
-            acquisition = acquisition.relative_to(held)
-        taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
+            base = base.relative_to(held)
         anchors = domain.fill(state.x.numpy()[view.order[:5]], random)
-        chosen: list[Array] = []
-        pace = Pace(state.promise, state.turn)
-        for _ in range(n):
-            effort = _LATER if chosen else Effort()
-            point, pace = propose(acquisition, domain, anchors, taken, pace, random, effort)
-            chosen.append(domain.canonical(point[None]))
-            if len(chosen) < n:
-                added = domain.model(chosen[-1])
-                taken = np.concatenate([taken, added])
-                acquisition = acquisition.condition(added)
-        return np.concatenate(chosen), replace(view.state, promise=pace.promise, turn=pace.turn)
+        taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
+        option = option_of(settings.acquisition)
+        if option is None or not base.modes:
+            points, pace = _improving(base.condition(waiting), domain, anchors, taken, n, random, state)
+            return points, replace(view.state, promise=pace.promise, turn=pace.turn)
+        known = domain.model(domain.fill(state.x.numpy()[view.order[:_KNOWN]], random))
+        score = make_score(
+            option, base, domain, known=known, anchors=anchors, waiting=waiting, n=len(state), random=random
+        )
+        points, lost = _scored(score, base.condition(waiting), domain, anchors, taken, n, random)
+        reason = f"{_name(settings)} was finite nowhere: log expected improvement instead" if lost else ""
+        if lost:
+            warnings.warn(reason, RuntimeWarning, stacklevel=2)
+        return points, replace(view.state, fallbacks=view.state.fallbacks + lost, reason=reason)
+
+
+def _improving(
+    acquisition: Acquisition,
+    domain: Domain,
+    anchors: Array,
+    taken: Array,
+    n: int,
+    random: np.random.Generator,
+    state: BayesianState,
+) -> tuple[Array, Pace]:
+    """Return n points by log expected improvement, global, local and bold steps in turn."""
+    chosen: list[Array] = []
+    proposer = Proposer(acquisition, domain, anchors, taken, Pace(state.promise, state.turn), random)
+    while True:
+        chosen.append(domain.canonical(proposer.next()[None]))
+        if len(chosen) == n:
+            return np.concatenate(chosen), proposer.pace
+        proposer.add(domain.model(chosen[-1]))
+
+
+def _scored(
+    score: Score,
+    spare: Acquisition,
+    domain: Domain,
+    anchors: Array,
+    taken: Array,
+    n: int,
+    random: np.random.Generator,
+) -> tuple[Array, int]:
+    """Return n points by another acquisition, and how often `spare` had to stand in for it."""
+    chosen: list[Array] = []
+    lost = 0
+    for _ in range(n):
+        effort = LATER if chosen else Effort()
+        point, value = best_new(score, domain, anchors, taken, random, effort)
+        if not np.isfinite(value):
+            lost += 1
+            point, _ = best_new(spare, domain, anchors, taken, random, effort)
+        chosen.append(domain.canonical(point[None]))
+        if len(chosen) < n:
+            added = domain.model(chosen[-1])
+            taken = np.concatenate([taken, added])
+            score, spare = score.condition(added), spare.condition(added)
+    return np.concatenate(chosen), lost
+
+
+def _name(settings: BayesianOptimization) -> str:
+    option = settings.acquisition
+    return f"the acquisition {option.name if isinstance(option, UserAcquisition) else option}"

@@ -18,7 +18,7 @@ from blackbox.surrogates.kernels import Array, Index, Mask
 from blackbox.surrogates.likelihood import Prior
 from blackbox.surrogates.outcomes import Warp, signed_log
 
-__all__ = ["View", "look"]
+__all__ = ["View", "caution", "limits_of", "look", "success_of"]
 
 _RECENT = 8  # evaluations whose failures make the search cautious
 _LABELS = 300  # rows of the model of failed evaluations, at most
@@ -36,13 +36,16 @@ class View:
     order : array, int
         Usable rows of the state, best first.
     deterministic : bool
-        Whether evaluating a point again would give the same value.
+        Whether evaluating a point again would give the same value, as far as anybody has said or shown.
+    warp : Warp
+        Of the objective's values, before the models standardise them.
     """
 
     acquisition: Acquisition
     state: BayesianState
     order: Index
     deterministic: bool
+    warp: Warp
 
 
 def look(
@@ -61,10 +64,10 @@ def look(
     values = state.values.numpy()[:, 0]
     feasible = usable & (state.violations.numpy() <= 0.0).all(axis=1)
     order = _order(values, state.violations.numpy(), usable, feasible)
-    success, state = _success(state, points, usable, domain, fitting)
-    limits, state = _limits(state, points, usable, domain, fitting, prior, random)
+    success, state = success_of(state, points, usable, domain, fitting)
+    limits, state = limits_of(state, points, usable, domain, fitting, prior, random)
     modes: list[GaussianProcess] = []
-    log_weights, best, deterministic = np.zeros(0), np.inf, True
+    log_weights, best, exact, warping = np.zeros(0), np.inf, True, Warp()
     if feasible.any():
         variance = _variance(state, usable)
         rows = np.flatnonzero(usable)
@@ -76,11 +79,12 @@ def look(
             data, domain.layout, state.objectives[0], fitting, noise=noise, prior=prior, random=random
         )
         state = replace(state, objectives=[fitted])
-        deterministic = variance is None and not fitted.noisy and not data.conflict
+        exact = variance is None and noise is None and not data.conflict
+        deterministic = not fitted.noisy and variance is None and not data.conflict
         rank, best = _ranked(modes, log_weights, warping(values), points, feasible, deterministic)
         order = _order(rank, state.violations.numpy(), usable, feasible)
-    acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success, _caution(usable))
-    return View(acquisition, state, order, deterministic)
+    acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success, caution(usable))
+    return View(acquisition, state, order, exact or noise == 0.0, warping)
 
 
 def _order(values: Array, violations: Array, usable: Mask, feasible: Mask) -> Index:
@@ -120,7 +124,7 @@ def _warped_variance(warp: Warp, values: Array, variance: Array) -> Array:
     return np.asarray(((warp(values + std) - warp(values - std)) / 2.0) ** 2)
 
 
-def _success(
+def success_of(
     state: BayesianState, points: Array, usable: Mask, domain: Domain, fitting: Fitting
 ) -> tuple[GaussianProcess | None, BayesianState]:
     """Return the model of which evaluations give a value; None where none failed."""
@@ -144,7 +148,7 @@ def _success(
     return process, replace(state, success=fitted)
 
 
-def _caution(usable: Mask) -> float:
+def caution(usable: Mask) -> float:
     """Return the quantile of the least probability of success: the share of recent failures, at least a half.
 
     The closer the optimum lies to where evaluations fail, the more of them fail; this keeps it near every second.
@@ -165,7 +169,7 @@ def _labelled_rows(points: Array, usable: Mask, values: Array) -> Index:
     return np.sort(np.concatenate([failures[:n_failures], successes[: _LABELS - n_failures]]))
 
 
-def _limits(
+def limits_of(
     state: BayesianState,
     points: Array,
     usable: Mask,
@@ -174,6 +178,7 @@ def _limits(
     prior: Prior,
     random: np.random.Generator,
 ) -> tuple[list[Limit], BayesianState]:
+    """Return the models of the constraints; none while every evaluation failed."""
     limits, records = [], []
     rows = np.flatnonzero(usable)
     for j, fitted in enumerate(state.constraints):

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
 from blackbox.algorithms.evolutionary.draws import draw
-from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws
+from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws, take_rows
 from blackbox.algorithms.evolutionary.offspring import Reproduction, initial_points
 from blackbox.algorithms.evolutionary.population import (
     Population,
@@ -150,10 +150,7 @@ class Evolution:
         n, pairs = x.shape[-2], (count + 1) // 2
         cut = self.mating_draws(n, 2 * pairs)
         chosen = self.parents(uniforms[..., :cut], n, 2 * pairs, pool, total)
-        if x.dim() == 2:
-            pool_x = x.index_select(0, chosen)
-        else:
-            pool_x = x.gather(-2, chosen.unsqueeze(-1).expand(*chosen.shape, x.shape[-1]))
+        pool_x = x.index_select(0, chosen) if x.dim() == 2 else take_rows(x, chosen)
         first, second = pool_x[..., :pairs, :], pool_x[..., pairs:, :]
         children = tools.reproduction.children(first, second, uniforms[..., cut:])
         return children if 2 * pairs == count else children[..., :count, :]
@@ -223,6 +220,7 @@ class Evolution:
         )
         x, values = x.index_select(0, rows), values.index_select(0, rows)
         violations = violations.index_select(0, rows) if total is not None else violations[:kept]
+        is_sound |= not seen.may_have_failed and state.parents == len(state)
         usable = kept if is_sound else kept - int(values[:, 0].isnan().sum())
         pool = usable if parents is None else max(1, min(int(parents), usable)) if usable else 0
         return Population(x, values, violations, pool, state.asked, told, 0, memory, tools)

@@ -12,7 +12,7 @@ from torch import Tensor
 from blackbox.algorithm import Spec
 from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
 from blackbox.algorithms.evolutionary.hype import exact_contributions, hype_fitness
-from blackbox.algorithms.evolutionary.population import check_count
+from blackbox.algorithms.evolutionary.population import Population, check_bytes, check_count
 from blackbox.algorithms.evolutionary.ranking import finite_values
 from blackbox.algorithms.evolutionary.survival import survive_hype
 
@@ -74,6 +74,18 @@ class HypE(Evolution):
 
     def _is_exact(self, m: int, device: torch.device) -> bool:
         return m <= 2 or (m == 3 and device.type == "cpu")
+
+    def init(self, spec: Spec, generator: torch.Generator) -> Population:
+        """Return a population without members.
+
+        Raises
+        ------
+        SettingError
+            If the population, or the samples, cannot fit in memory.
+        """
+        if not self._is_exact(spec.n_objectives, spec.device):
+            check_bytes("samples", self.samples, 3.0 * self.samples * spec.n_objectives * 8, spec.device)
+        return Evolution.init(self, spec, generator)
 
     def constants(self, spec: Spec) -> bool:
         """Return whether contributions are exact."""

@@ -13,6 +13,7 @@ from blackbox.algorithm import Candidates, Request, Seen, Spec
 from blackbox.algorithms.evolutionary.decomposition import Aggregation, neighbourhood_update, neighbours, scaled_weights
 from blackbox.algorithms.evolutionary.draws import draw, split_draws
 from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
+from blackbox.algorithms.evolutionary.mating import take_rows
 from blackbox.algorithms.evolutionary.niching import associate
 from blackbox.algorithms.evolutionary.offspring import initial_points
 from blackbox.algorithms.evolutionary.population import Population, check_count, empty_population, total_violation
@@ -169,7 +170,7 @@ class MOEAD(Evolution):
         if usable is not None:
             rows = filled(rows, usable, (pick * 1024) % 1)  # lower digits, as good as new
         both = rows.mT.flatten(-2)
-        pool = x.gather(-2, both.unsqueeze(-1).expand(*both.shape, x.shape[-1]))
+        pool = take_rows(x, both) if x.dim() == 3 else x.index_select(0, both)
         return tools.reproduction.children(pool[..., :q, :], pool[..., q:, :], rest, single=True)
 
     def replacement(
@@ -268,10 +269,10 @@ class MOEAD(Evolution):
             torch.cat([state.x, seen.x]).index_select(0, rows),
             values,
             violations,
-            int(usable_members(values).sum()),
+            n if state.parents == n else int(usable_members(values).sum()),  # no member is ever lost
             state.asked,
             state.told + len(seen),
-            state.external + int(seen.external.sum()),
+            state.external + (int(seen.external.sum()) if seen.may_have_external else 0),
             memory,
             tools,
         )

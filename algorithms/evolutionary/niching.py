@@ -11,8 +11,9 @@ from torch import Tensor
 
 from blackbox.algorithms.evolutionary.reference import lattice_index
 
-__all__ = ["associate", "associate_lattice", "extreme_points", "hyperplane_nadir", "niche_survivors"]
+__all__ = ["LOWER_DIGITS", "associate", "associate_lattice", "extreme_points", "hyperplane_nadir", "niche_survivors"]
 
+LOWER_DIGITS = 4096.0  # the part of a uniform number behind so many steps is as good as a new one
 _OFF_AXIS = 1e6
 _BLOCK_CPU = 1 << 20
 _BLOCK_ACCELERATOR = 1 << 26
@@ -254,9 +255,8 @@ def niche_survivors(
     cutoff : Tensor, shape (..., 1), int64
         The front that does not fit as a whole. Fronts up to it hold at least `n_survivors` rows.
     niche, distance : Tensor, shape (..., n)
-    uniforms : Tensor, shape (..., 3, n)
-        Uniform numbers: the order inside the niches, that among equal counts, and that among equally near
-        rows.
+    uniforms : Tensor, shape (..., 2, n)
+        Uniform numbers: the order inside the niches, also among equally near rows, and that among equal counts.
 
     Returns
     -------
@@ -268,7 +268,7 @@ def niche_survivors(
     K. Deb, H. Jain, 2014 (NSGA-III, part I), algorithm 4; same distribution, no loop.
     """
     n = rank.shape[-1]
-    inside, between, among = uniforms.to(torch.float64).unbind(-2)
+    inside, between = uniforms.to(torch.float64).unbind(-2)
     candidate, earlier = rank == cutoff, rank < cutoff
     table = torch.zeros((*rank.shape[:-1], n_niches), dtype=torch.int64, device=rank.device)
     members = table.scatter_add(-1, niche, earlier.to(torch.int64)).gather(-1, niche)
@@ -276,17 +276,17 @@ def niche_survivors(
     far = torch.where(candidate & (members == 0), distance, torch.inf)
     nothing = torch.full_like(table, torch.inf, dtype=far.dtype)
     is_near = (far == nothing.scatter_reduce(-1, niche, far, "amin").gather(-1, niche)) & (far < torch.inf)
-    lot = torch.where(is_near, among, torch.inf)
+    lot = torch.where(is_near, inside * LOWER_DIGITS % 1, torch.inf)  # independent of the order inside
     nothing = torch.full_like(table, torch.inf, dtype=lot.dtype)
     leads = (lot == nothing.scatter_reduce(-1, niche, lot, "amin").gather(-1, niche)) & is_near
-    # Candidates by niche and in random order inside; everything else after them.
+    # The earlier fronts, then candidates by niche and in random order inside, then the rest.
     key = torch.where(candidate, niche + torch.where(leads, 0.0, 0.5 + 0.5 * inside), torch.inf)
-    order = key.argsort(dim=-1, stable=True)
-    home = niche.gather(-1, order)
-    index = torch.arange(n, device=rank.device)
-    is_new = torch.ones_like(candidate)
-    is_new[..., 1:] = home[..., 1:] != home[..., :-1]
-    position = index - torch.where(is_new, index, 0).cummax(-1).values
-    level = torch.empty_like(position).scatter_(-1, order, position) + members
-    key = torch.where(candidate, level + between, torch.where(earlier, rank - n, torch.inf))
-    return key.argsort(dim=-1, stable=True)[..., :n_survivors]
+    order = torch.where(earlier, rank - n, key).argsort(dim=-1, stable=True)
+    home, index = niche.gather(-1, order), torch.arange(n, device=rank.device)
+    n_earlier, n_candidates = earlier.sum(-1, keepdim=True), candidate.sum(-1, keepdim=True)
+    is_new = index == n_earlier
+    is_new[..., 1:] |= home[..., 1:] != home[..., :-1]
+    level = index - torch.where(is_new, index, 0).cummax(-1).values + members.gather(-1, order)
+    key = torch.where(index < n_earlier + n_candidates, level + between, torch.inf)
+    key = torch.where(index < n_earlier, index - n, key)
+    return order.gather(-1, key.argsort(dim=-1, stable=True)[..., :n_survivors])

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from blackbox.algorithm import Spec
-from blackbox.algorithms.evolutionary.compact import is_compact, survivors_nsga3
+from blackbox.algorithms.evolutionary.compact import is_compact
+from blackbox.algorithms.evolutionary.compact_niching import Lattice, survivors_nsga3
 from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
 from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws
 from blackbox.algorithms.evolutionary.population import check_count
@@ -21,13 +24,15 @@ from blackbox.errors import SettingError
 
 __all__ = ["NSGA3", "Directions", "make_directions"]
 
+_MOST_DIRECTIONS = 100_000
+
 
 class Directions(NamedTuple):
-    """Reference directions, shape (r, m); their divisions where they are one lattice; columns of unit length (m, r)."""
+    """Reference directions, shape (r, m); their divisions where they are one lattice; the same for NumPy."""
 
     directions: Tensor
     divisions: int | None
-    unit: Tensor | None = None
+    lattice: Lattice | None = None
 
 
 def make_directions(spec: Spec, population_size: int, divisions: int | None) -> Directions:
@@ -36,16 +41,16 @@ def make_directions(spec: Spec, population_size: int, divisions: int | None) -> 
     Raises
     ------
     SettingError
-        If `divisions` asks for more than 100 directions a member, which would not be served.
+        If `divisions` asks for more than 100,000 directions and 100 a member, which would not be served.
     """
     m = spec.n_objectives
     if divisions is None:
         found, lattice = simplex_directions(population_size, m, dtype=spec.dtype, device=spec.device)
         return Directions(found, lattice)
-    if das_dennis_size(m, divisions) > 100 * population_size + 10_000:
+    if das_dennis_size(m, divisions) > 100 * population_size + _MOST_DIRECTIONS:
         raise SettingError(
             f"divisions: {divisions} make {das_dennis_size(m, divisions)} directions of {m} objectives, "
-            f"more than 100 for each of the {population_size} members"
+            f"more than {_MOST_DIRECTIONS} and 100 for each of the {population_size} members"
         )
     return Directions(das_dennis(m, divisions, dtype=spec.dtype, device=spec.device), divisions)
 
@@ -104,8 +109,11 @@ class NSGA3(Evolution):
     def constants(self, spec: Spec) -> Directions:
         """Return the reference directions."""
         found = make_directions(spec, self.population_size, self.divisions)
+        if spec.device.type != "cpu":
+            return found
         unit = found.directions / found.directions.norm(dim=-1, keepdim=True)
-        return found._replace(unit=unit.mT.contiguous())
+        lattice = Lattice(found.directions, unit.mT.contiguous().double().numpy(), found.divisions)
+        return found._replace(lattice=lattice)
 
     def first_memory(self, spec: Spec) -> dict[str, Tensor]:
         """Return a normalisation that has seen nothing."""
@@ -126,8 +134,8 @@ class NSGA3(Evolution):
         return torch.where(known.gather(-1, second) < known.gather(-1, first), second, first)
 
     def survival_draws(self, constants: Any, n: int, m: int) -> int:
-        """Return how many uniform numbers `survive` takes: three a row."""
-        return 3 * n
+        """Return how many uniform numbers `survive` takes: two a row."""
+        return 2 * n
 
     def survive(
         self,
@@ -140,30 +148,54 @@ class NSGA3(Evolution):
         told: int,
     ) -> Survivors:
         """Return the first fronts, the last of them by niche; in the order of the fronts."""
-        if total is None and constants.unit is not None and is_compact(values) and _is_finite(values):
-            found, ideal, extremes = survivors_nsga3(
-                values.numpy(),
-                n_survivors,
-                constants.directions,
-                constants.unit.numpy(),
-                constants.divisions,
-                memory["ideal"].numpy(),
-                memory["extremes"].numpy(),
-                uniforms.numpy().reshape(3, -1),
-            )
-            after = {"ideal": torch.from_numpy(ideal), "extremes": torch.from_numpy(extremes)}
-            return Survivors(torch.from_numpy(found), after, is_sound=True)
+        n = values.shape[-2]
+        uniforms = uniforms.reshape(*values.shape[:-2], 2, n)
+        if total is None and constants.lattice is not None and is_compact(values):
+            table = values.numpy()
+            is_finite = math.isfinite(float(np.add.reduce(table, axis=None)))
+            if is_finite:
+                return _compact(constants.lattice, table, n_survivors, memory, uniforms.numpy())
+            if values.dim() == 3:
+                return self._run_by_run(constants, values, n_survivors, memory, uniforms, told)
         rows, _, memory_after = survive_nsga3(
             values,
             n_survivors,
             constants.directions,
             Normalization(memory["ideal"], memory["extremes"]),
-            uniforms.reshape(*values.shape[:-2], 3, values.shape[-2]),
+            uniforms,
             divisions=constants.divisions,
             violation=total,
         )
         return Survivors(rows, memory_after._asdict())
 
+    def _run_by_run(
+        self,
+        constants: Directions,
+        values: Tensor,
+        n_survivors: int,
+        memory: Mapping[str, Tensor],
+        uniforms: Tensor,
+        told: int,
+    ) -> Survivors:
+        """Return the survivors of runs of which some have failed rows, each as it would be alone."""
+        found = []
+        for run, table in enumerate(values):
+            own = {name: column[run] for name, column in memory.items()}
+            found.append(self.survive(constants, table, None, n_survivors, own, uniforms[run], told))
+        after = {name: torch.stack([one.memory[name] for one in found]) for name in memory}
+        return Survivors(torch.stack([one.rows for one in found]), after)
 
-def _is_finite(values: Tensor) -> bool:
-    return math.isfinite(float(values.numpy().sum()))
+
+def _compact(
+    lattice: Lattice, values: NDArray[np.float64], n_survivors: int, memory: Mapping[str, Tensor], uniforms: Any
+) -> Survivors:
+    """Return the survivors of one run or of many, with NumPy."""
+    ideal, extremes = memory["ideal"].numpy(), memory["extremes"].numpy()
+    if values.ndim == 3:
+        found = survivors_nsga3(values, n_survivors, lattice, ideal, extremes, uniforms)
+        rows, ideal, extremes = found
+    else:
+        found = survivors_nsga3(values[None], n_survivors, lattice, ideal[None], extremes[None], uniforms[None])
+        rows, ideal, extremes = (part[0] for part in found)
+    after = {"ideal": torch.from_numpy(ideal), "extremes": torch.from_numpy(extremes)}
+    return Survivors(torch.from_numpy(rows), after, is_sound=True)

@@ -26,6 +26,11 @@ __all__ = ["Reproduction", "initial_points"]
 _WIDE_STEP = 0.05  # mean step of a whole number, as a share of its range
 
 
+def _plain(setting: Any) -> Any:
+    """Return a number as it is, and a tensor as an array."""
+    return setting.numpy() if isinstance(setting, Tensor) else setting
+
+
 def initial_points(spec: Spec, uniforms: Tensor) -> Tensor:
     """Return uniform numbers, shape (..., n, d), as points of the space."""
     points: Tensor = spec.space.from_unit(uniforms.reshape(-1, spec.dim))
@@ -82,7 +87,7 @@ class Reproduction:
         self.mutation_probability = min(1.0, 1 / spec.dim if mutation_probability is None else mutation_probability)
         self.mixed: _Mixed | None = None
         self._draws: dict[tuple[int, bool], int] = {}
-        self._bounds = Bounds(*(bound.cpu().double().numpy() for bound in (self.lower, self.upper)))
+        self._bounds = Bounds.of(*(bound.cpu().double().numpy() for bound in (self.lower, self.upper)))
         if not spec.space.is_box:
             self._sort_columns(spec)
 
@@ -160,9 +165,9 @@ class Reproduction:
                 parts[0].numpy(),
                 parts[1].numpy(),
                 self._bounds,
-                crossover_eta=self.crossover_eta,
-                crossover_probability=self.crossover_probability,
-                mutation_eta=self.mutation_eta,
+                crossover_eta=_plain(self.crossover_eta),
+                crossover_probability=_plain(self.crossover_probability),
+                mutation_eta=_plain(self.mutation_eta),
                 mutation_probability=self.mutation_probability,
                 single=single,
             )

@@ -16,6 +16,7 @@ from blackbox.state import TRANSIENT
 
 __all__ = [
     "Population",
+    "check_bytes",
     "check_count",
     "check_memory",
     "check_number",
@@ -171,6 +172,15 @@ def check_memory(spec: Spec, population_size: int, *, extra: float = 0.0, runs: 
         raise SettingError(
             f"population_size: {population_size} members of {spec.dim} variables and {spec.n_objectives} objectives "
             f"need about {needed / 1e9:.3g} GB, and {spec.device} has {available / 1e9:.3g} GB"
+        )
+
+
+def check_bytes(name: str, value: int, needed: float, device: torch.device) -> None:
+    """Raise `SettingError`, naming a setting, where what it takes does not fit in memory; `needed` is in bytes."""
+    available = _memory(device)
+    if needed > available:
+        raise SettingError(
+            f"{name}: {value} need about {needed / 1e9:.3g} GB, and {device} has {available / 1e9:.3g} GB"
         )
 
 

@@ -78,7 +78,7 @@ def survive_nsga3(
         Values of parents and offspring, to minimise; n >= `n_survivors`. Rows with NaN rank last.
     directions : Tensor, shape (r, m)
     memory : Normalization
-    uniforms : Tensor, shape (..., 3, n)
+    uniforms : Tensor, shape (..., 2, n)
     divisions : int, optional
         Says that the directions are `das_dennis(m, divisions)`.
     violation : Tensor, shape (..., n), optional

@@ -63,9 +63,10 @@ def simulated_binary_crossover(
     Beyer, Self-adaptive genetic algorithms with simulated binary crossover, 2001, and Deb's NSGA-II code.
     """
     crossed = uniforms < probability
-    rest = uniforms * (2 / probability)
-    exchanged = rest >= 1
-    u = torch.where(exchanged, rest - 1, rest).clamp_(0, 1 - torch.finfo(rest.dtype).eps)
+    side = uniforms * (2 / probability) - 1
+    exchanged = side < 0
+    least = torch.finfo(side.dtype).eps
+    u = side.abs_().clamp_(least, 1 - least)
     middle, half = (first + second) * 0.5, (first - second) * 0.5
     if bounded:
         distance = (half.abs() * 2).clamp_min(torch.finfo(half.dtype).tiny)

@@ -94,7 +94,7 @@ def with_seen(told: Told, seen: Seen) -> Told:
     return Told(x, values, told.dropped + len(seen) - len(rows))
 
 
-def training_set(told: Told, *, least: int = 2, name: str = "this algorithm") -> TrainingSet:
+def training_set(told: Told, *, least: int = 2, name: str = "this algorithm", constant: bool = False) -> TrainingSet:
     """Return the distinct rows of a data set; rows of one point are merged into their mean.
 
     O(n d log n) time.
@@ -106,11 +106,14 @@ def training_set(told: Told, *, least: int = 2, name: str = "this algorithm") ->
         How many distinct rows are needed.
     name : str
         Of the algorithm, for messages.
+    constant : bool, default False
+        Whether points that all have the same value will do.
 
     Raises
     ------
     NotReadyError
-        If there are fewer distinct rows, or if all values are equal; the message says what was told and what to do.
+        If there are fewer distinct rows, or if all values are equal and `constant` is False; the message says what was
+        told and what to do.
     """
     if not len(told):
         raise NotReadyError(f"no usable data{_counts(told, 0)}; tell a data set first: {_HOW}")
@@ -120,7 +123,7 @@ def training_set(told: Told, *, least: int = 2, name: str = "this algorithm") ->
             f"{name} needs at least {least} distinct points with values, got {len(values)}"
             f"{_counts(told, len(told) - len(values))}; tell more data: {_HOW}"
         )
-    if len(values) > 1 and not bool((values != values[:1]).any()):
+    if not constant and len(values) > 1 and not bool((values != values[:1]).any()):
         shown = ", ".join(f"{value:g}" for value in values[0].tolist())
         raise NotReadyError(
             f"all {len(values)} points have the same value ({shown}), so there is nothing to learn"

@@ -13,11 +13,11 @@ from typing import Annotated
 
 import typer
 
-from blackbox.cli import asking, listing, reading, running, sweeping
+from blackbox.cli import asking, listing, proposing, reading, running, sweeping
 
 __all__ = ["app", "main"]
 
-_GROUPS = (running, asking, reading, listing, sweeping)
+_GROUPS = (running, asking, reading, listing, sweeping, proposing)
 _BAD_INPUT = ("SettingError", "SpaceError", "TellError", "CapabilityError", "StateError")
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ def _blackbox(
     blackbox tell runs.db 3 0.71       ask for candidates, tell what came out
     blackbox show runs.db              see how a study stands
     blackbox sweep sweep.toml          compare algorithms on problems over many seeds
+    blackbox propose data.csv          propose experiments from a table of past ones
 
     A command prints its result on standard output and everything else on standard error. It ends with 0, with 2 where
     the input is wrong, with 1 where a run failed, with 130 where it was interrupted.

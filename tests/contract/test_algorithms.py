@@ -16,23 +16,56 @@ from blackbox.algorithms import (
     MOEAD,
     NSGA2,
     NSGA3,
+    ROOT,
     RVEA,
     BayesianOptimization,
+    BestOfData,
     ConsensusBased,
     EvoX,
     GradientEstimation,
     HypE,
+    ParetoFlow,
     Pymoo,
+    RandomEmbedding,
     RandomSearch,
     Sobol,
+    SurrogateAscent,
+    SurrogateEvolution,
+    TuRBO,
 )
+from blackbox.algorithms.offline.pareto_flow import Guidance
+from blackbox.algorithms.offline.root import Proposing, Synthetic, Walks
+from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
+from blackbox.surrogates.ensemble import EnsembleSettings
+from blackbox.surrogates.flow import FlowSettings
 from blackbox.testing import ALGORITHM_CHECKS
+
+_TINY = EnsembleSettings(hidden=(8,), epochs=2)
 
 # One line an algorithm: small settings, so that the whole table runs in a minute or so.
 CASES: list[Algorithm[Any]] = [
     BayesianOptimization(),
+    BayesianOptimization(several="hypervolume"),
+    BayesianOptimization(several="scalarised"),
     ConsensusBased(particles=6),
     GradientEstimation(),
+    RandomEmbedding(dim=3),
+    TuRBO(batch_size=3, start=4),
+    ROOT(
+        batch_size=8,
+        epochs=2,
+        synthetic=Synthetic(per_epoch=2),
+        walks=Walks(steps=3, starts=16),
+        bridge=BridgeSettings(width=8, depth=1),
+        sampling=BridgeSampling(steps=5),
+        proposing=Proposing(oversample=2, rounds=2),
+    ),
+    ParetoFlow(
+        designs=12,
+        predictors=_TINY,
+        flow=FlowSettings(hidden=(8,), epochs=2),
+        guidance=Guidance(streams=8, warm_steps=2, guided_steps=2, rounds=2),
+    ),
     RandomSearch(),
     RandomSearch(batch_size=5),
     Sobol(),
@@ -55,6 +88,9 @@ CASES: list[Algorithm[Any]] = [
     Pymoo("MOPSO_CD", {"pop_size": 12}),
     EvoX("NSGA2", {"pop_size": 12}),
     EvoX("PSO", {"pop_size": 12}),
+    BestOfData(),
+    SurrogateAscent(batch_size=8, steps=3, ensemble=_TINY),
+    SurrogateEvolution(batch_size=8, population_size=8, generations=2, ensemble=_TINY),
 ]
 
 

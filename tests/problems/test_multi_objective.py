@@ -112,7 +112,8 @@ def test_the_front_is_mutually_non_dominated_and_not_dominated(name: str) -> Non
     if evaluation.violations is not None:
         values = values[(evaluation.violations <= 0).all(-1).numpy()]
     width = signed.max(0) - signed.min(0)
-    assert not (values[:, None] + 1e-9 * width < signed[None]).all(-1).any()
+    slack = 1e-3 if name == "VLMOP3" else 1e-9  # its front is taken from a grid
+    assert not (values[:, None] + slack * width < signed[None]).all(-1).any()
 
 
 @pytest.mark.parametrize("m", [2, 4])
@@ -247,3 +248,18 @@ def test_lattices_have_the_size_that_they_promise() -> None:
 def test_wrong_sizes_are_refused_by_name(build: Any, message: str) -> None:
     with pytest.raises(SettingError, match=message):
         build()
+
+
+@pytest.mark.parametrize(
+    "problem", [problems.VLMOP1(5.0), problems.VLMOP3(), problems.OmniTest(2)], ids=lambda p: p.name
+)
+def test_small_problems_are_not_beaten_by_a_grid(problem: problems.OmniTest) -> None:
+    """No point of a fine grid dominates the front, and every point of the front is reached by one nearby."""
+    u = torch.linspace(0, 1, 241 if problem.dim == 2 else 4001, dtype=torch.float64)
+    grid = torch.cartesian_prod(*[u] * problem.dim).reshape(-1, problem.dim)
+    values = problem(problem.space.from_unit(grid)).values
+    front = problem.pareto_front(60)
+    better = (values[:, None] <= front[None] - 1e-3).all(2)
+    assert not bool(better.any())
+    near = (values[:, None] - front[None]).abs().amax(2).amin(0)
+    assert float((near / (values.amax(0) - values.amin(0)).max()).max()) < 0.01

@@ -20,7 +20,10 @@ def test_every_public_name_exists_and_is_found_where_it_says() -> None:
         for name in names:
             found = getattr(problems, name)
             assert found.__name__ == name
-            assert module in ("engineering", "multi_objective") or found.__module__ == f"blackbox.problems.{module}"
+            assert (
+                module in ("engineering", "multi_objective", "offline")
+                or found.__module__ == f"blackbox.problems.{module}"
+            )
     with pytest.raises(AttributeError, match="Brannin"):
         _ = problems.Brannin
 

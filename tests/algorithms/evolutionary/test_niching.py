@@ -167,7 +167,7 @@ def test_niching_has_the_frequencies_of_the_textbook_loop(case):
         torch.tensor(distance, dtype=F64).expand(draws, n),
         wanted,
         n_niches,
-        rand(draws, 3, n, seed=case),
+        rand(draws, 2, n, seed=case),
     )
     assert chosen.shape == (draws, wanted)
     closed = torch.zeros(n, dtype=F64).index_add_(0, chosen.flatten(), torch.ones(draws * wanted, dtype=F64))
@@ -185,7 +185,7 @@ def test_niching_has_the_frequencies_of_the_textbook_loop(case):
 def test_niching_takes_all_when_all_fit_and_orders_by_front():
     rank = torch.tensor([2, 0, 1, 0])
     chosen = niche_survivors(
-        rank, torch.tensor([2]), torch.zeros(4, dtype=torch.int64), rand(4), 4, 3, rand(3, 4, seed=1)
+        rank, torch.tensor([2]), torch.zeros(4, dtype=torch.int64), rand(4), 4, 3, rand(2, 4, seed=1)
     )
     assert rank[chosen].tolist() == [0, 0, 1, 2]
     assert sorted(chosen.tolist()) == [0, 1, 2, 3]

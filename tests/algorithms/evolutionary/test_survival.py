@@ -51,7 +51,7 @@ def test_exactly_n_distinct_survivors_and_batches_equal_single_runs(case, constr
     violation = (rand(runs, n, seed=5) * 4 - 2).floor() if constrained else None
     if violation is not None:
         violation[0] = violation[0].abs() + 1
-    uniforms = rand(runs, 3, n, seed=1)
+    uniforms = rand(runs, 2, n, seed=1)
     memory = initial_normalization((runs, m))
     alone = [initial_normalization((m,)) for _ in range(runs)]
     for wanted in (n // 2, n - 1, n):
@@ -82,7 +82,7 @@ def test_exactly_n_distinct_survivors_and_batches_equal_single_runs(case, constr
 def test_larger_batches_equal_single_runs_bit_for_bit(m):
     runs, n = 5, 700
     directions, divisions = simplex_directions(350, m)
-    f, uniforms = rand(runs, n, m), rand(runs, 3, n, seed=1)
+    f, uniforms = rand(runs, n, m), rand(runs, 2, n, seed=1)
     memory = initial_normalization((runs, m))
     chosen, _, after = survive_nsga3(f, 350, directions, memory, uniforms, divisions=divisions)
     for run in range(runs):
@@ -98,11 +98,11 @@ def test_ideal_is_remembered_and_never_from_infeasible_rows():
     violation = torch.tensor([1.0, 0.0, 0.0, 0.0])
     directions = das_dennis(2, 2)
     memory = initial_normalization((2,))
-    _, _, memory = survive_nsga3(f, 2, directions, memory, rand(3, 4), violation=violation)
+    _, _, memory = survive_nsga3(f, 2, directions, memory, rand(2, 4), violation=violation)
     assert memory.ideal.tolist() == [1.0, 0.4]
-    _, _, memory = survive_nsga3(f + 1, 2, directions, memory, rand(3, 4), violation=violation)
+    _, _, memory = survive_nsga3(f + 1, 2, directions, memory, rand(2, 4), violation=violation)
     assert memory.ideal.tolist() == [1.0, 0.4]
-    _, _, again = survive_nsga3(f - 9, 2, directions, memory, rand(3, 4), violation=torch.ones(4))
+    _, _, again = survive_nsga3(f - 9, 2, directions, memory, rand(2, 4), violation=torch.ones(4))
     assert again.ideal.tolist() == [1.0, 0.4]
     assert torch.equal(again.extremes, memory.extremes)
 
@@ -111,7 +111,7 @@ def test_float32_and_many_more_references_than_rows():
     f = rand(10, 3, dtype=torch.float32)
     directions, divisions = simplex_directions(500, 3, dtype=torch.float32)
     chosen, _, memory = survive_nsga3(
-        f, 5, directions, initial_normalization((3,), dtype=torch.float32), rand(3, 10), divisions=divisions
+        f, 5, directions, initial_normalization((3,), dtype=torch.float32), rand(2, 10), divisions=divisions
     )
     assert len(set(chosen.tolist())) == 5
     assert memory.ideal.dtype == torch.float32

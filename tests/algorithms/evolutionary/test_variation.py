@@ -25,8 +25,8 @@ def sbx_scalar(a, b, u, low, high, eta, probability, bounded):
     """Deb's crossover of one variable, with the spread drawn from the rest of the uniform number."""
     if u >= probability:
         return a, b
-    rest = 2 * u / probability
-    swap, v = rest >= 1, rest % 1.0
+    side = 2 * u / probability - 1
+    swap, v = side < 0, abs(side)
 
     def spread(room):
         alpha = 2.0 if not bounded else 2.0 - (1 + 2 * room) ** -(eta + 1)

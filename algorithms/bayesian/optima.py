@@ -1,0 +1,81 @@
+"""Where the optimum may be: optima of functions drawn from the posterior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.paths import Paths
+from blackbox.surrogates.gaussian_process import GaussianProcess
+from blackbox.surrogates.kernels import Array, Index
+from blackbox.surrogates.minimise import minimise_in_box
+
+__all__ = ["Optima", "n_levels", "sample_optima"]
+
+_SPREAD, _LOCAL, _STEPS = 384, 192, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Optima:
+    """Optima of s draws.
+
+    Attributes
+    ----------
+    points : array, shape (s, d)
+        Model points.
+    values : array, shape (s,)
+        Of the draws there, standardised.
+    """
+
+    points: Array
+    values: Array
+
+
+def n_levels(domain: Domain) -> int:
+    """Return one more than the largest level index of a categorical column."""
+    return 1 + int(domain.upper[domain.categorical].max(initial=0.0))
+
+
+def sample_optima(
+    process: GaussianProcess, domain: Domain, anchors: Array, s: int, random: np.random.Generator, features: int = 512
+) -> Optima:
+    """Return the optima of s functions drawn from the posterior: the best of many points, refined by gradients.
+
+    Parameters
+    ----------
+    anchors : array, shape (a, d)
+        Full codes of promising points.
+    """
+    paths = Paths(process, s, random, features=features, levels=n_levels(domain))
+    codes = domain.spread(_SPREAD, random)
+    if len(anchors):
+        codes = np.concatenate([codes, domain.perturb(anchors, _LOCAL, random), anchors])
+    points = domain.model(codes)
+    values = paths(points)
+    rows = values.argmin(0)
+    ends, lows = points[rows], values[rows, np.arange(s)]
+    columns = np.array([c for c in domain.smooth if not domain.conditional[c]], dtype=np.intp)
+    if not len(columns) or domain.is_restricted:
+        return Optima(ends, lows)
+
+    def climb(part: Array, which: Index) -> tuple[Array, Array]:
+        full = ends[which]
+        full[:, columns] = part
+        value, slope = paths.with_slopes(full, which)
+        return value, slope[:, columns]
+
+    moved, reached = minimise_in_box(
+        climb,
+        ends[:, columns],
+        np.zeros(len(columns)),
+        np.ones(len(columns)),
+        evaluations=_STEPS,
+        first_step=0.05,
+        gradient_tolerance=1e-4,
+        value_tolerance=1e-5,
+    )
+    result = ends.copy()
+    result[:, columns] = moved
+    return Optima(result, np.minimum(lows, reached))

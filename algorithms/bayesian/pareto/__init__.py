@@ -1,0 +1,3 @@
+"""Bayesian optimization of several objectives."""
+
+from __future__ import annotations
