@@ -101,6 +101,10 @@ class Spec:
     signs : tuple of float, length m, optional
         -1 for objectives that the user maximises and 1 for others: what kernels see is the user's values times these.
         Empty where all are minimised.
+    constants : mapping of str to value
+        What the parameters are held at that `space` lacks, by their names.
+    reference : tuple of float, length m, or None
+        The problem's reference point, minimised as kernels see values, where it has one.
     """
 
     space: Any
@@ -110,6 +114,8 @@ class Spec:
     dtype: torch.dtype = torch.float64
     budget: int | None = None
     signs: tuple[float, ...] = ()
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    reference: tuple[float, ...] | None = None
 
     @property
     def dim(self) -> int:

@@ -78,6 +78,14 @@ class Reduction:
             parameters[names[column]] = replace(self.full.parameters[names[column]], when=when or None)
         return Space(parameters)
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the constant columns are held at, by name."""
+        if not self.constants:
+            return {}
+        names = self.full.names
+        return {names[column]: self._value(column, code) for column, code in self.constants.items()}
+
     def _value(self, column: int, code: float) -> Any:
         row = self.full.canonical(torch.zeros((1, self.full.dim), dtype=torch.float64))
         row[0] = math.nan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 from blackbox.algorithms.bayesian.belief import Belief
+from blackbox.algorithms.bayesian.costs import LinearCost
 from blackbox.algorithms.bayesian.options import (
     AcquisitionError,
     AcquisitionFunction,
@@ -15,17 +16,30 @@ from blackbox.algorithms.bayesian.options import (
     ThompsonSampling,
     UpperConfidenceBound,
 )
+from blackbox.algorithms.bayesian.restrictions import LinearConstraint
+from blackbox.algorithms.bayesian.risk import CVaR, Expectation, InputNoise, Risk, VaR, WorstCase
+from blackbox.algorithms.bayesian.transfer import EarlierTasks, earlier_tasks
 
 __all__ = [
     "AcquisitionError",
     "AcquisitionFunction",
     "BayesianOptimization",
     "Belief",
+    "CVaR",
     "DifferentiableAcquisition",
+    "EarlierTasks",
+    "Expectation",
+    "InputNoise",
     "JointEntropy",
     "KnowledgeGradient",
+    "LinearConstraint",
+    "LinearCost",
     "MaxValueEntropy",
     "NoisyExpectedImprovement",
+    "Risk",
     "ThompsonSampling",
     "UpperConfidenceBound",
+    "VaR",
+    "WorstCase",
+    "earlier_tasks",
 ]

@@ -10,11 +10,16 @@ import numpy as np
 import torch
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
+from blackbox.algorithms.bayesian.costs import LinearCost
 from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.feasibility import find_anchor
 from blackbox.algorithms.bayesian.options import AcquisitionError, AcquisitionSetting, option_of
 from blackbox.algorithms.bayesian.pareto.reference import checked_reference, settled
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
+from blackbox.algorithms.bayesian.restrictions import InputConstraint, Restrictions, checked_constraints
+from blackbox.algorithms.bayesian.risk import InputNoise, Risk, risk_of
+from blackbox.algorithms.bayesian.roles import check_settings, held_roles, role_result
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
 from blackbox.errors import SettingError
@@ -25,6 +30,7 @@ from blackbox.surrogates.threads import one_thread
 __all__ = ["BayesianOptimization"]
 
 _MANY = 2**31
+_ANCHOR = "a point that satisfies the constraints on inputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,24 @@ class BayesianOptimization:
         Whether a power transform that makes long bad tails shorter may be used.
     batch_size : int, default 1
         What `ask()` hands out.
+    cost : LinearCost, optional
+        What an evaluation costs at each fidelity. Default: learned from the costs that are told as
+        `extras={"cost": ...}`; without any, proportional to numeric fidelities.
+    risk : str or Risk, default "expectation"
+        What a design is judged by where environments are random: `Expectation()`, `VaR(0.8)`, `CVaR(0.8)`,
+        `WorstCase()`. The result is the evaluated design with the least predicted risk, and that prediction.
+    input_noise : InputNoise, optional
+        Errors of a design's implementation, over which its risk is taken as well.
+    input_constraints : sequence of LinearConstraint or callables, default ()
+        What is known about inputs: no candidate violates them. A callable maps names to columns, shape (n,), and
+        returns what is feasible at <= 0, or True where feasible.
     sparse : bool, default False
         Whether few of many parameters are expected to matter (SAAS, at modes of its posterior): for 20 to 200 of them.
     reference_point : sequence of m numbers, optional
-        Of several objectives, in their own directions: only what is better in all of them counts. Default: inferred
-        from the feasible values, a tenth of the front's range beyond its nadir, and settled once one of them is better
-        than the nadir in all objectives.
+        Of several objectives, in their own directions: only what is better in all of them counts. Default: the
+        problem's `reference_point`; else inferred from the feasible values, a tenth of the front's range beyond its
+        nadir, and settled once it has hardly moved during 20 evaluations. Give one where you can: it says which part
+        of the front is of interest.
     several : "auto", "hypervolume" or "scalarised", default "auto"
         What is improved with several objectives: the dominated hypervolume (at most four objectives), or for each
         candidate a random augmented Tchebycheff scalarisation (ParEGO). "auto": the hypervolume where possible.
@@ -80,6 +98,10 @@ class BayesianOptimization:
     start: int | None = None
     warp: bool = True
     batch_size: int = 1
+    cost: LinearCost | None = None
+    risk: str | Risk = "expectation"
+    input_noise: InputNoise | None = None
+    input_constraints: tuple[InputConstraint, ...] = ()
     sparse: bool = False
     reference_point: tuple[float, ...] | None = None
     several: Literal["auto", "hypervolume", "scalarised"] = "auto"
@@ -96,6 +118,11 @@ class BayesianOptimization:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
+        risk_of(self.risk)
+        for name, record in (("cost", LinearCost), ("input_noise", InputNoise)):
+            if not isinstance(getattr(self, name), (record, type(None))):
+                raise SettingError(f"{name}: expected a {record.__name__} or None, got {getattr(self, name)!r}")
+        object.__setattr__(self, "input_constraints", checked_constraints(self.input_constraints))
         if self.several not in ("auto", "hypervolume", "scalarised"):
             raise SettingError(f'several: expected "auto", "hypervolume" or "scalarised", got {self.several!r}')
         if self.reference_point is not None:
@@ -108,9 +135,13 @@ class BayesianOptimization:
 
     def init(self, spec: Spec, generator: torch.Generator) -> BayesianState:
         """Return the state before anything is known."""
+        check_settings(spec, self)
         seed = int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
         state = BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
-        return state if self.reference_point is None else settled(state, spec, self.reference_point)
+        if self.input_constraints:
+            anchor = self._domain(spec, None).anchor
+            state = replace(state, memory={_ANCHOR: torch.from_numpy(anchor)})
+        return settled(state, spec, self.reference_point)
 
     def ready(self, spec: Spec, state: BayesianState, pending: int) -> int:
         """Return a number without meaning: any batch can be handed out at any time."""
@@ -121,8 +152,8 @@ class BayesianOptimization:
         return state.learn(seen)
 
     def result(self, spec: Spec, state: BayesianState) -> Front | None:
-        """Leave the best point to the optimizer."""
-        return None
+        """Leave the best point to the optimizer, but for predictions that spaces with roles need."""
+        return role_result(spec, state, self)
 
     def ask(
         self, spec: Spec, state: BayesianState, request: Request, generator: torch.Generator
@@ -130,7 +161,7 @@ class BayesianOptimization:
         """Return `request.n` candidates: of the start design first, then what a strategy proposes."""
         random = numpy_generator(generator)
         fixed = None if request.fixed is None else request.fixed.detach().to("cpu", torch.float64).numpy()
-        domain = Domain(spec.space, fixed)
+        domain = self._domain(spec, held_roles(spec, fixed), state)
         pending = request.pending.detach().to("cpu", torch.float64).numpy()
         missing = (start_size(spec) if self.start is None else self.start) - len(state) - len(pending)
         n_design = max(0, min(request.n, missing))
@@ -144,8 +175,21 @@ class BayesianOptimization:
             waiting = np.concatenate([pending, design])
             more, state = self._proposed(spec, state, domain, waiting, request.n - n_design, random)
             rows.append(more)
-        x = torch.from_numpy(np.concatenate(rows)).to(spec.device, spec.dtype)
+        points = np.concatenate(rows)
+        if domain.is_restricted:  # rounding, or a strategy that does not know of them
+            good = domain.feasible(points)
+            points[~good] = domain.canonical(domain.repair(domain.fill(points[~good], random)))
+        x = torch.from_numpy(points).to(spec.device, spec.dtype)
         return state, Candidates(x)
+
+    def _domain(self, spec: Spec, fixed: Array | None, state: BayesianState | None = None) -> Domain:
+        """Return the space with some columns held, and a point that satisfies the known constraints where there are."""
+        if not self.input_constraints:
+            return Domain(spec.space, fixed)
+        domain = Domain(spec.space, fixed, Restrictions(spec.space, self.input_constraints, spec.constants))
+        known = None if state is None or fixed is not None else state.memory.get(_ANCHOR)
+        domain.anchor = find_anchor(domain) if known is None else known.numpy()
+        return domain
 
     def _proposed(
         self, spec: Spec, state: BayesianState, domain: Domain, pending: Array, n: int, random: np.random.Generator

@@ -9,8 +9,11 @@ import torch
 
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.roles import spread_fidelities
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
+
+_SIFTED = 1024  # Sobol points that the feasible ones of a start design are taken from
 
 __all__ = ["next_design", "start_size", "without_repeats"]
 
@@ -27,13 +30,31 @@ def next_design(state: BayesianState, domain: Domain, n: int) -> tuple[Array, Ba
     """Return the next n points of the start design, the centre and then scrambled Sobol points, and the state."""
     if not n:
         return np.zeros((0, domain.dim)), state
+    if domain.is_restricted:
+        return _restricted_design(state, domain, n), replace(state, started=state.started + n)
     u = np.full((n, domain.dim), 0.5)
     skip = max(0, state.started - 1)
     drawn = n - (state.started == 0)
     if drawn:
-        engine = torch.quasirandom.SobolEngine(domain.dim, scramble=True, seed=state.design_seed)  # type: ignore[no-untyped-call]
-        u[n - drawn :] = engine.fast_forward(skip).draw(drawn, dtype=torch.float64).numpy()  # type: ignore[no-untyped-call]
+        u[n - drawn :] = _sobol(domain.dim, state.design_seed, skip, drawn)
+    spread_fidelities(u, state.started, domain)
     return domain.canonical(domain.from_unit(u)), replace(state, started=state.started + n)
+
+
+def _sobol(dim: int, seed: int, skip: int, n: int) -> Array:
+    engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    points: torch.Tensor = engine.fast_forward(skip).draw(n, dtype=torch.float64)  # type: ignore[no-untyped-call]
+    return np.asarray(points.numpy())
+
+
+def _restricted_design(state: BayesianState, domain: Domain, n: int) -> Array:
+    """Return the next n points of a start design that satisfies known constraints: the anchor, then Sobol points."""
+    assert domain.anchor is not None
+    wanted = state.started + n
+    u = _sobol(domain.dim, state.design_seed, 0, max(_SIFTED, 4 * wanted))
+    random = np.random.default_rng(state.design_seed)
+    found = domain.only_feasible(domain.from_unit(u), max(wanted - 1, 256), random)
+    return domain.canonical(np.concatenate([domain.anchor[None], found])[state.started : wanted])
 
 
 def without_repeats(design: Array, domain: Domain, taken: Array, random: np.random.Generator) -> Array:

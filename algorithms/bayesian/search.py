@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.feasibility import climb_feasibly
 from blackbox.surrogates.kernels import Array, Index
 from blackbox.surrogates.minimise import minimise_in_box
 
@@ -185,9 +186,16 @@ def maximise_near(
     scale = 10.0 ** random.uniform(-3.0, 0.0, (effort.local, 1))
     steps = scale * random.uniform(-radius, radius, (effort.local, len(columns)))
     u[:, columns] = np.clip(middle[columns] + steps, low, high)
-    codes = _replace(domain, centre, columns, u)
+    codes = domain.repair(_replace(domain, centre, columns, u), np.repeat(centre[None], len(u), axis=0))
     values = _clean(score(domain.model(codes)))
     chosen = _top(values, effort.starts)
+    if domain.is_restricted:
+        ends, reached = climb_feasibly(
+            score.with_slopes, domain, codes[chosen], columns, effort.evaluations // 2, low, high
+        )
+        order = np.argsort(-np.concatenate([_clean(reached), values[chosen]]), kind="stable")
+        every = np.concatenate([ends, codes[chosen]])
+        return Found(every[order], np.concatenate([_clean(reached), values[chosen]])[order])
     base = domain.model(codes[chosen])
     ends, lows = _climb_columns(score, base, columns, effort.evaluations, low, high)
     u = np.repeat(middle[None], len(chosen), axis=0)
@@ -254,6 +262,12 @@ def _climb(score: Scored, domain: Domain, codes: Array, values: Array, evaluatio
         if not len(columns):
             continue
         rows = np.flatnonzero((patterns == pattern).all(1))
+        if domain.is_restricted:
+            wide = np.zeros(len(columns)), np.ones(len(columns))
+            moved, highs = climb_feasibly(score.with_slopes, domain, codes[rows], columns, evaluations // 2, *wide)
+            better = _clean(highs) > values[rows]
+            result[rows[better]], reached[rows[better]] = moved[better], highs[better]
+            continue
         base = domain.model(codes[rows])
         ends, lows = _climb_columns(score, base, columns, evaluations, np.zeros(len(columns)), np.ones(len(columns)))
         better = -lows > values[rows]

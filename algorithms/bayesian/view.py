@@ -37,12 +37,15 @@ class View:
         Usable rows of the state, best first.
     deterministic : bool
         Whether evaluating a point again would give the same value, as far as anybody has said or shown.
+    warp : Warp
+        Of the objective's values, before the models standardise them.
     """
 
     acquisition: Acquisition
     state: BayesianState
     order: Index
     deterministic: bool
+    warp: Warp
 
 
 def look(
@@ -64,7 +67,7 @@ def look(
     success, state = success_of(state, points, usable, domain, fitting)
     limits, state = limits_of(state, points, usable, domain, fitting, prior, random)
     modes: list[GaussianProcess] = []
-    log_weights, best, exact = np.zeros(0), np.inf, True
+    log_weights, best, exact, warping = np.zeros(0), np.inf, True, Warp()
     if feasible.any():
         variance = _variance(state, usable)
         rows = np.flatnonzero(usable)
@@ -81,7 +84,7 @@ def look(
         rank, best = _ranked(modes, log_weights, warping(values), points, feasible, deterministic)
         order = _order(rank, state.violations.numpy(), usable, feasible)
     acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success, caution(usable))
-    return View(acquisition, state, order, exact or noise == 0.0)
+    return View(acquisition, state, order, exact or noise == 0.0, warping)
 
 
 def _order(values: Array, violations: Array, usable: Mask, feasible: Mask) -> Index:
