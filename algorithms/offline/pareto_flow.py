@@ -11,7 +11,7 @@ from torch import Tensor
 
 from blackbox._arguments import whole_number
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
-from blackbox.algorithms.offline._archive import assign
+from blackbox.algorithms.offline._archive import Archive, assign
 from blackbox.algorithms.offline._data import Told, TrainingSet, no_rows, training_set, with_seen
 from blackbox.algorithms.offline._guidance import Guidance, Sampled, sample_guided
 from blackbox.algorithms.offline._models import Models, fit_models
@@ -268,7 +268,8 @@ class ParetoFlow:
 
 def _gathered(sampled: Sampled) -> tuple[Tensor, Tensor, Tensor]:
     """Return designs, values, and how far on the way each is: 0 for the end of it, from 1 on for its stations."""
-    parts = [sampled.archive, sampled.elite, *sampled.way]
+    elite = Archive(sampled.elite.x, sampled.elite.values)
+    parts = [sampled.archive, elite, *sampled.way]
     levels = [0, 0, *range(1, len(sampled.way) + 1)]
     level = [torch.full((len(p.x),), k, device=p.x.device) for p, k in zip(parts, levels, strict=True)]
     return torch.cat([p.x for p in parts]), torch.cat([p.values for p in parts]), torch.cat(level)
