@@ -18,6 +18,7 @@ from blackbox.algorithms.bayesian.options import (
 )
 from blackbox.algorithms.bayesian.restrictions import LinearConstraint
 from blackbox.algorithms.bayesian.risk import CVaR, Expectation, InputNoise, Risk, VaR, WorstCase
+from blackbox.algorithms.bayesian.transfer import EarlierTasks, earlier_tasks
 
 __all__ = [
     "AcquisitionError",
@@ -26,6 +27,7 @@ __all__ = [
     "Belief",
     "CVaR",
     "DifferentiableAcquisition",
+    "EarlierTasks",
     "Expectation",
     "InputNoise",
     "JointEntropy",
@@ -39,4 +41,5 @@ __all__ = [
     "UpperConfidenceBound",
     "VaR",
     "WorstCase",
+    "earlier_tasks",
 ]
