@@ -16,10 +16,12 @@ from blackbox.algorithms.bayesian.options import (
     UpperConfidenceBound,
 )
 from blackbox.algorithms.bayesian.restrictions import LinearConstraint
+from blackbox.algorithms.bayesian.stopping import Advice, StoppingCurve, advice, stopping_curve
 
 __all__ = [
     "AcquisitionError",
     "AcquisitionFunction",
+    "Advice",
     "BayesianOptimization",
     "Belief",
     "DifferentiableAcquisition",
@@ -28,6 +30,9 @@ __all__ = [
     "LinearConstraint",
     "MaxValueEntropy",
     "NoisyExpectedImprovement",
+    "StoppingCurve",
     "ThompsonSampling",
     "UpperConfidenceBound",
+    "advice",
+    "stopping_curve",
 ]

@@ -13,9 +13,16 @@ from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, S
 from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.feasibility import find_anchor
-from blackbox.algorithms.bayesian.options import AcquisitionError, AcquisitionSetting, option_of
+from blackbox.algorithms.bayesian.options import (
+    AcquisitionError,
+    AcquisitionSetting,
+    LogGain,
+    NoisyExpectedImprovement,
+    option_of,
+)
 from blackbox.algorithms.bayesian.pareto.reference import checked_reference, settled
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
+from blackbox.algorithms.bayesian.report import predicted_best
 from blackbox.algorithms.bayesian.restrictions import InputConstraint, Restrictions, checked_constraints
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
@@ -53,6 +60,15 @@ class BayesianOptimization:
         Whether a power transform that makes long bad tails shorter may be used.
     batch_size : int, default 1
         What `ask()` hands out.
+    batch : "greedy" or "joint", default "greedy"
+        How a batch is made: one point after the other, or moved as a whole after that (log improvements only).
+    replicate : bool, default False
+        Whether noisy points are measured again where that tells more than a new point.
+    report : "observed" or "predicted", default "observed"
+        What `result()` answers with: the best observed value, or under noise the evaluated point whose predicted median
+        is best, and that median.
+    cost_aware : bool, default False
+        Whether gains are those per unit of cost; costs are told by `tell(..., extras={"cost": costs})`, positive.
     input_constraints : sequence of LinearConstraint or callables, default ()
         What is known about inputs: no candidate violates them. A callable maps names to columns, shape (n,), and
         returns what is feasible at <= 0, or True where feasible.
@@ -86,6 +102,10 @@ class BayesianOptimization:
     start: int | None = None
     warp: bool = True
     batch_size: int = 1
+    batch: Literal["greedy", "joint"] = "greedy"
+    replicate: bool = False
+    report: Literal["observed", "predicted"] = "observed"
+    cost_aware: bool = False
     input_constraints: tuple[InputConstraint, ...] = ()
     sparse: bool = False
     reference_point: tuple[float, ...] | None = None
@@ -103,6 +123,14 @@ class BayesianOptimization:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
+        for name, choices in (("batch", ("greedy", "joint")), ("report", ("observed", "predicted"))):
+            if getattr(self, name) not in choices:
+                raise SettingError(f'{name}: expected "{choices[0]}" or "{choices[1]}", got {getattr(self, name)!r}')
+        in_logs = isinstance(option, LogGain | None)
+        if self.cost_aware and not in_logs:
+            raise SettingError(f"cost_aware: expected an acquisition that is a logarithm, got {self.acquisition!r}")
+        if self.batch == "joint" and not isinstance(option, NoisyExpectedImprovement | None):
+            raise SettingError(f'batch: "joint" goes with "log_ei" and "log_nei", got {self.acquisition!r}')
         object.__setattr__(self, "input_constraints", checked_constraints(self.input_constraints))
         if self.several not in ("auto", "hypervolume", "scalarised"):
             raise SettingError(f'several: expected "auto", "hypervolume" or "scalarised", got {self.several!r}')
@@ -119,7 +147,7 @@ class BayesianOptimization:
         seed = int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
         state = BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
         if self.input_constraints:
-            anchor = self._domain(spec, None).anchor
+            anchor = self.domain_of(spec).anchor
             state = replace(state, memory={_ANCHOR: torch.from_numpy(anchor)})
         return state if self.reference_point is None else settled(state, spec, self.reference_point)
 
@@ -132,8 +160,8 @@ class BayesianOptimization:
         return state.learn(seen)
 
     def result(self, spec: Spec, state: BayesianState) -> Front | None:
-        """Leave the best point to the optimizer."""
-        return None
+        """Leave the best point to the optimizer, unless a predicted one is wanted."""
+        return None if self.report == "observed" else predicted_best(spec, state, self)
 
     def ask(
         self, spec: Spec, state: BayesianState, request: Request, generator: torch.Generator
@@ -141,7 +169,7 @@ class BayesianOptimization:
         """Return `request.n` candidates: of the start design first, then what a strategy proposes."""
         random = numpy_generator(generator)
         fixed = None if request.fixed is None else request.fixed.detach().to("cpu", torch.float64).numpy()
-        domain = self._domain(spec, fixed, state)
+        domain = self.domain_of(spec, state, fixed)
         pending = request.pending.detach().to("cpu", torch.float64).numpy()
         missing = (start_size(spec) if self.start is None else self.start) - len(state) - len(pending)
         n_design = max(0, min(request.n, missing))
@@ -162,7 +190,7 @@ class BayesianOptimization:
         x = torch.from_numpy(points).to(spec.device, spec.dtype)
         return state, Candidates(x)
 
-    def _domain(self, spec: Spec, fixed: Array | None, state: BayesianState | None = None) -> Domain:
+    def domain_of(self, spec: Spec, state: BayesianState | None = None, fixed: Array | None = None) -> Domain:
         """Return the space with some columns held, and a point that satisfies the known constraints where there are."""
         if not self.input_constraints:
             return Domain(spec.space, fixed)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from blackbox.algorithm import Capabilities, Spec
+from blackbox.algorithms.bayesian.costs import COST
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.options import NoisyExpectedImprovement, option_of
 from blackbox.algorithms.bayesian.pareto.scalarise import Scalarised
@@ -91,7 +92,8 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
         constraints=True,
         natural_batch=settings.batch_size,
         roles=(),
-        extras=(),
+        extras=(COST,) if settings.cost_aware else (),
+        own_result=settings.report == "predicted",
         single_precision=False,
         max_dim=_SOBOL_DIM,
     )
@@ -100,4 +102,6 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
 def _objectives(settings: BayesianOptimization) -> tuple[int, int | None]:
     if not isinstance(option_of(settings.acquisition), NoisyExpectedImprovement | None):
         return 1, 1  # made for one objective
+    if settings.cost_aware or settings.replicate or settings.batch == "joint" or settings.report == "predicted":
+        return 1, 1
     return 1 if settings.several == "auto" else 2, 4 if settings.several == "hypervolume" else None
