@@ -115,7 +115,7 @@ def protocol(options: argparse.Namespace) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    print(f"{'N':>8} {'library, algorithm':<22}{'s per 100 generations':>24}")
+    print(f"{'N':>8} {'library, algorithm':<22}{'s per 100 generations: CPU':>28}{'wall':>10}")
     _, axes = pyplot.subplots(figsize=(6, 4))
     for algorithm in options.algorithms:
         for library in ("blackbox", *PEERS.get(algorithm, ())):
@@ -129,11 +129,11 @@ def protocol(options: argparse.Namespace) -> None:
                 if isinstance(found, str):
                     print(label + found, flush=True)
                     break
-                points.append((2**power, found["wall"] / 10))
-                print(f"{label}{points[-1][1]:24.3f}", flush=True)
+                points.append((2**power, found["cpu"] / 10))
+                print(f"{label}{found['cpu'] / 10:28.3f}{found['wall'] / 10:10.3f}", flush=True)
             if points:
                 axes.loglog(*zip(*points, strict=True), marker="o", label=f"{library} {algorithm}")
-    axes.set(xlabel="population", ylabel="seconds for 100 generations", title="DTLZ1, m = 3, d = 500")
+    axes.set(xlabel="population", ylabel="CPU seconds for 100 generations", title="DTLZ1, m = 3, d = 500")
     axes.legend(fontsize=7)
     pyplot.savefig(options.picture, dpi=120, bbox_inches="tight")
     print(f"picture: {options.picture}")
@@ -150,7 +150,7 @@ def _setting(options: argparse.Namespace, library: str, algorithm: str, n: int, 
         "seed": 0,
         "threads": options.threads,
         "seconds": options.seconds,
-        "device": options.device if library == "blackbox" else "cpu",
+        "device": options.device if library in ("blackbox", "evox", "evomo") else "cpu",
     }
     return base | more
 
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, help="generations before the measurement; default 20, 2 for N > 10,000")
     parser.add_argument("--seconds", type=float, default=10.0, help="of measurement for each line, about")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds after which a line is given up")
-    parser.add_argument("--device", default="cpu", help="of our own lines")
+    parser.add_argument("--device", default="cpu", help="of our own lines and those of evox and evomo")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has the peers")
     parser.add_argument("--protocol", action="store_true")
     parser.add_argument("--picture", default="evolution.png")

@@ -95,16 +95,18 @@ def evox_step(setting: Setting) -> tuple[Step, Callable[[], Any]]:
         def evaluate(self, pop: Any) -> Any:
             return problem(pop.double()).values.to(pop.dtype)
 
+    place = setting["device"]
     torch.manual_seed(setting["seed"])
-    lower, upper = (torch.from_numpy(b).float() for b in (problem.space.lower, problem.space.upper))
+    torch.set_default_device(place)  # some of its tensors follow nothing else
+    lower, upper = (torch.from_numpy(b).float().to(place) for b in (problem.space.lower, problem.space.upper))
     kind = getattr(algorithms, setting["algorithm"])
     planned = {"max_gen": setting["generations"]} if setting["algorithm"] == "RVEA" else {}
-    algorithm = kind(pop_size=setting["n"], n_objs=setting["m"], lb=lower, ub=upper, **planned)
+    algorithm = kind(pop_size=setting["n"], n_objs=setting["m"], lb=lower, ub=upper, device=place, **planned)
     if setting["library"] == "evomo" and setting["algorithm"] == "MOEAD":  # instead of a tenth of the population
         algorithm.n_neighbor = min(20, algorithm.pop_size)
         nearest = torch.argsort(torch.cdist(algorithm.w, algorithm.w), dim=1, stable=True)
         algorithm.neighbors = nearest[:, : algorithm.n_neighbor]
-    workflow = StdWorkflow(algorithm, Same())
+    workflow = StdWorkflow(algorithm, Same(), device=place)
     workflow.init_step()
 
     def front() -> Any:

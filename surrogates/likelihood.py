@@ -16,7 +16,7 @@ __all__ = ["Evidence", "Mode", "Prior", "find_modes", "inverse_factor", "profile
 
 _JITTERS = (0.0, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _FREEDOM = 4.0  # degrees of freedom of the gaps between lengthscales: some columns may matter little
-_APART = (0.7, 1.2)  # location and spread of the log lengthscales of columns that are apart
+_APART = (1.6, 1.0)  # location and spread of the log lengthscales of columns that are apart
 _HOPELESS = 1e10  # the value of hyper-parameters under which the covariance cannot be factorised
 
 
@@ -174,10 +174,10 @@ class Evidence:
         gradient[: len(parts)] = parts
         if self.noise is None:
             gradient[-1] = 0.5 * h.noise * float(np.trace(inverse))
-        penalty, slope = self._prior(theta)
+        penalty, slope = self.penalty(theta)
         return value + penalty, gradient + slope
 
-    def _prior(self, theta: Array) -> tuple[float, Array]:
+    def penalty(self, theta: Array) -> tuple[float, Array]:
         """Return the negative log prior density, and its gradient."""
         z = (theta - self.location) / self.spread
         slope = z / self.spread

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 from blackbox.algorithms.bayesian.belief import Belief
+from blackbox.algorithms.bayesian.costs import LinearCost
 from blackbox.algorithms.bayesian.options import (
     AcquisitionError,
     AcquisitionFunction,
@@ -16,6 +17,7 @@ from blackbox.algorithms.bayesian.options import (
     UpperConfidenceBound,
 )
 from blackbox.algorithms.bayesian.restrictions import LinearConstraint
+from blackbox.algorithms.bayesian.risk import CVaR, Expectation, InputNoise, Risk, VaR, WorstCase
 from blackbox.algorithms.bayesian.stopping import Advice, StoppingCurve, advice, stopping_curve
 
 __all__ = [
@@ -24,15 +26,22 @@ __all__ = [
     "Advice",
     "BayesianOptimization",
     "Belief",
+    "CVaR",
     "DifferentiableAcquisition",
+    "Expectation",
+    "InputNoise",
     "JointEntropy",
     "KnowledgeGradient",
     "LinearConstraint",
+    "LinearCost",
     "MaxValueEntropy",
     "NoisyExpectedImprovement",
+    "Risk",
     "StoppingCurve",
     "ThompsonSampling",
     "UpperConfidenceBound",
+    "VaR",
+    "WorstCase",
     "advice",
     "stopping_curve",
 ]

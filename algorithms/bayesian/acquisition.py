@@ -144,6 +144,10 @@ class Acquisition:
             return self
         return replace(self, best=float(self._means(x).min()))
 
+    def predicted(self, x: Array) -> Array:
+        """Return predicted means, shape (q,), standardised, averaged over hyper-parameters."""
+        return self._means(x)
+
     def _means(self, x: Array) -> Array:
         means = np.stack([mode.predict(x)[0] for mode in self.modes])
         return np.asarray(np.einsum("m,mq->q", np.exp(self.log_weights), means))

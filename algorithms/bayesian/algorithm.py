@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
+from blackbox.algorithms.bayesian.costs import LinearCost
 from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.feasibility import find_anchor
@@ -24,6 +25,8 @@ from blackbox.algorithms.bayesian.pareto.reference import checked_reference, set
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
 from blackbox.algorithms.bayesian.report import predicted_best
 from blackbox.algorithms.bayesian.restrictions import InputConstraint, Restrictions, checked_constraints
+from blackbox.algorithms.bayesian.risk import InputNoise, Risk, risk_of
+from blackbox.algorithms.bayesian.roles import check_settings, held_roles, role_result
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
 from blackbox.errors import SettingError
@@ -69,6 +72,14 @@ class BayesianOptimization:
         is best, and that median.
     cost_aware : bool, default False
         Whether gains are those per unit of cost; costs are told by `tell(..., extras={"cost": costs})`, positive.
+    cost : LinearCost, optional
+        What an evaluation costs at each fidelity. Default: learned from the costs that are told as
+        `extras={"cost": ...}`; without any, proportional to numeric fidelities.
+    risk : str or Risk, default "expectation"
+        What a design is judged by where environments are random: `Expectation()`, `VaR(0.8)`, `CVaR(0.8)`,
+        `WorstCase()`. The result is the evaluated design with the least predicted risk, and that prediction.
+    input_noise : InputNoise, optional
+        Errors of a design's implementation, over which its risk is taken as well.
     input_constraints : sequence of LinearConstraint or callables, default ()
         What is known about inputs: no candidate violates them. A callable maps names to columns, shape (n,), and
         returns what is feasible at <= 0, or True where feasible.
@@ -106,6 +117,9 @@ class BayesianOptimization:
     replicate: bool = False
     report: Literal["observed", "predicted"] = "observed"
     cost_aware: bool = False
+    cost: LinearCost | None = None
+    risk: str | Risk = "expectation"
+    input_noise: InputNoise | None = None
     input_constraints: tuple[InputConstraint, ...] = ()
     sparse: bool = False
     reference_point: tuple[float, ...] | None = None
@@ -131,6 +145,10 @@ class BayesianOptimization:
             raise SettingError(f"cost_aware: expected an acquisition that is a logarithm, got {self.acquisition!r}")
         if self.batch == "joint" and not isinstance(option, NoisyExpectedImprovement | None):
             raise SettingError(f'batch: "joint" goes with "log_ei" and "log_nei", got {self.acquisition!r}')
+        risk_of(self.risk)
+        for name, record in (("cost", LinearCost), ("input_noise", InputNoise)):
+            if not isinstance(getattr(self, name), (record, type(None))):
+                raise SettingError(f"{name}: expected a {record.__name__} or None, got {getattr(self, name)!r}")
         object.__setattr__(self, "input_constraints", checked_constraints(self.input_constraints))
         if self.several not in ("auto", "hypervolume", "scalarised"):
             raise SettingError(f'several: expected "auto", "hypervolume" or "scalarised", got {self.several!r}')
@@ -144,6 +162,7 @@ class BayesianOptimization:
 
     def init(self, spec: Spec, generator: torch.Generator) -> BayesianState:
         """Return the state before anything is known."""
+        check_settings(spec, self)
         seed = int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
         state = BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
         if self.input_constraints:
@@ -160,8 +179,9 @@ class BayesianOptimization:
         return state.learn(seen)
 
     def result(self, spec: Spec, state: BayesianState) -> Front | None:
-        """Leave the best point to the optimizer, unless a predicted one is wanted."""
-        return None if self.report == "observed" else predicted_best(spec, state, self)
+        """Leave the best point to the optimizer, but for predictions that are wanted or that roles need."""
+        front = role_result(spec, state, self)
+        return predicted_best(spec, state, self) if front is None and self.report == "predicted" else front
 
     def ask(
         self, spec: Spec, state: BayesianState, request: Request, generator: torch.Generator
@@ -169,7 +189,7 @@ class BayesianOptimization:
         """Return `request.n` candidates: of the start design first, then what a strategy proposes."""
         random = numpy_generator(generator)
         fixed = None if request.fixed is None else request.fixed.detach().to("cpu", torch.float64).numpy()
-        domain = self.domain_of(spec, state, fixed)
+        domain = self.domain_of(spec, state, held_roles(spec, fixed))
         pending = request.pending.detach().to("cpu", torch.float64).numpy()
         missing = (start_size(spec) if self.start is None else self.start) - len(state) - len(pending)
         n_design = max(0, min(request.n, missing))

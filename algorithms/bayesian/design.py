@@ -9,6 +9,7 @@ import torch
 
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.roles import spread_fidelities
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
 
@@ -36,6 +37,7 @@ def next_design(state: BayesianState, domain: Domain, n: int) -> tuple[Array, Ba
     drawn = n - (state.started == 0)
     if drawn:
         u[n - drawn :] = _sobol(domain.dim, state.design_seed, skip, drawn)
+    spread_fidelities(u, state.started, domain)
     return domain.canonical(domain.from_unit(u)), replace(state, started=state.started + n)
 
 

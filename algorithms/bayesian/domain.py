@@ -49,10 +49,19 @@ class Domain:
         self.free = np.isnan(self.fixed)
         self.smooth = np.flatnonzero(self.free & ~self.discrete)  # columns that gradients move
         self.steps = np.flatnonzero(self.free & self.discrete)  # columns that neighbours move
+        self.fidelities = [column for column, role in self.roles.items() if role == "fidelity"]
+        self.environments = [column for column, role in self.roles.items() if role == "environment"]
+        self.designs = [column for column in range(self.dim) if column not in self.roles]
         self.restrictions = restrictions
         self.anchor: Array | None = None  # full codes of a point that satisfies the restrictions
         self._projection = None if restrictions is None else restrictions.projection(self.smooth)
-        self._loose = _without_conditions(space) if space.conditions else space
+        self.loose = _without_conditions(space) if space.conditions else space  # without conditions
+
+    def holding(self, fixed: Array) -> Domain:
+        """Return this domain with further columns held at codes, shape (d,), NaN where free."""
+        held = Domain(self.space, np.where(np.isnan(self.fixed), fixed, self.fixed), self.restrictions)
+        held.anchor = None if self.anchor is None else held.hold(self.anchor[None])[0]
+        return held
 
     @property
     def is_restricted(self) -> bool:
@@ -117,11 +126,11 @@ class Domain:
 
     def from_unit(self, u: Array) -> Array:
         """Return points of the unit cube, shape (n, d), as full codes with the held columns held."""
-        return self.hold(self._loose.from_unit(torch.from_numpy(np.ascontiguousarray(u))).numpy())
+        return self.hold(self.loose.from_unit(torch.from_numpy(np.ascontiguousarray(u))).numpy())
 
     def to_unit(self, codes: Array) -> Array:
         """Return full codes as points of the unit cube."""
-        return np.asarray(self._loose.to_unit(torch.from_numpy(np.ascontiguousarray(codes))).numpy())
+        return np.asarray(self.loose.to_unit(torch.from_numpy(np.ascontiguousarray(codes))).numpy())
 
     def hold(self, codes: Array) -> Array:
         """Return full codes with the held columns held."""
@@ -150,7 +159,7 @@ class Domain:
         """Return points of the space as full codes, inactive columns drawn at random."""
         if not self.space.conditions:
             return self.hold(x)
-        drawn = self._loose.from_unit(torch.from_numpy(random.random(x.shape))).numpy()
+        drawn = self.loose.from_unit(torch.from_numpy(random.random(x.shape))).numpy()
         return self.hold(np.where(np.isnan(x), drawn, x))
 
     def spread(self, n: int, random: np.random.Generator) -> Array:
@@ -244,7 +253,7 @@ def _layout(space: Space, categorical: NDArray[np.bool_], conditional: NDArray[n
             continue
         if categorical[column]:
             related[column] = int(space.upper[column]) + 1 if role in ("fidelity", "task") else 0
-        else:
+        elif role == "fidelity":
             apart.append(column)
     counts = tuple(related) if any(related) else ()
     return Layout(tuple(categorical.tolist()), tuple(conditional.tolist()), counts, tuple(apart))

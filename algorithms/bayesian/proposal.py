@@ -23,15 +23,27 @@ from blackbox.algorithms.bayesian.search import (
 )
 from blackbox.surrogates.kernels import Array
 
-__all__ = ["ENUMERATE", "LATER", "Pace", "Proposer", "best_new", "propose"]
+__all__ = [
+    "ENUMERATE",
+    "LATER",
+    "LITTLE",
+    "MARGIN",
+    "NOTHING",
+    "RADIUS",
+    "SHORTER",
+    "Pace",
+    "Proposer",
+    "best_new",
+    "propose",
+]
 
-_LITTLE = -4.0  # log expected improvement, in standard deviations, below which every second step is local
-_NOTHING = math.log(1e-4)  # below it, the other steps are bold
-_RADIUS = 0.1  # of local steps, in the unit cube
+LITTLE = -4.0  # log expected improvement, in standard deviations, below which every second step is local
+NOTHING = math.log(1e-4)  # below it, the other steps are bold
+RADIUS = 0.1  # of local steps, in the unit cube
 LATER = Effort(spread=96, local=48, starts=2, evaluations=7, rounds=4)  # for all but the first of a batch
 _KEPT = 128  # samples of the first search of a batch that the others start from
 _LATER_MODES = 2  # sets of hyper-parameters that the others are averaged over
-_SHORTER, _MARGIN = 0.5, 0.05  # what bold steps do to lengthscales, and to the value to improve
+SHORTER, MARGIN = 0.5, 0.05  # what bold steps do to lengthscales, and to the value to improve
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +101,19 @@ class Proposer:
     def next(self) -> Array:
         """Return the full codes, shape (d,), of a promising point that is new, where there is one."""
         pace = self.pace
-        if not self._finite and pace.promise < _LITTLE and pace.turn % 2 == 1 and len(self._anchors):
-            found = maximise_near(
-                self._acquisition, self._domain, self._anchors[0], _RADIUS, self._random, self._effort
-            )
+        if not self._finite and pace.promise < LITTLE and pace.turn % 2 == 1 and len(self._anchors):
+            found = maximise_near(self._acquisition, self._domain, self._anchors[0], RADIUS, self._random, self._effort)
             if found is not None:
                 self.pace = Pace(pace.promise, pace.turn + 1)
                 return self._first(self._acquisition, found)
-        bold = not self._finite and pace.promise < _NOTHING and pace.turn >= 2
+        bold = not self._finite and pace.promise < NOTHING and pace.turn >= 2
         score = self._bold() if bold else self._acquisition
         point = self._first(score, self._found(score))
         if not self._finite:
             promise = pace.promise
             if not bold:
                 promise = float(self._acquisition.log_gain(self._domain.model(point[None]))[0])
-            self.pace = Pace(promise, pace.turn + 1 if promise < _LITTLE else 0)
+            self.pace = Pace(promise, pace.turn + 1 if promise < LITTLE else 0)
         return point
 
     def _found(self, score: Acquisition) -> Found:
@@ -123,7 +133,7 @@ class Proposer:
 
     def _bold(self) -> Acquisition:
         if self._bolder is None:
-            self._bolder = self._acquisition.bolder(_SHORTER, _MARGIN)
+            self._bolder = self._acquisition.bolder(SHORTER, MARGIN)
             if self._pool is not None:
                 self._bolder = self._bolder.watch(self._pool.points)
         return self._bolder

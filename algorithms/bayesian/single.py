@@ -10,7 +10,6 @@ import numpy as np
 
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.acquisition import Acquisition
-from blackbox.algorithms.bayesian.costs import cost_model
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.joint import improve_jointly
 from blackbox.algorithms.bayesian.models import Fitting
@@ -20,6 +19,7 @@ from blackbox.algorithms.bayesian.repeats import with_repeats
 from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
+from blackbox.algorithms.bayesian.unit_cost import cost_model
 from blackbox.algorithms.bayesian.view import View, look
 from blackbox.surrogates.kernels import Array
 from blackbox.surrogates.likelihood import Prior

@@ -165,7 +165,6 @@ def _advice(
         raise SettingError(f"optimizer: expected at least two feasible values, got {int(feasible.sum())}")
     view, domain = models_of(spec, state, settings)
     score, warp = view.acquisition, view.warp
-    assert warp is not None
     standard = score.modes[0].standard
     random = np.random.default_rng(state.design_seed)
     domain = settings.domain_of(spec, state)

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from blackbox.algorithm import Capabilities, Spec
-from blackbox.algorithms.bayesian.costs import COST
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.fidelity import MultiFidelity
+from blackbox.algorithms.bayesian.gradients import Gradients, has_gradients
 from blackbox.algorithms.bayesian.options import NoisyExpectedImprovement, option_of
 from blackbox.algorithms.bayesian.pareto.scalarise import Scalarised
 from blackbox.algorithms.bayesian.pareto.strategy import Hypervolume
+from blackbox.algorithms.bayesian.risk import risk_of
+from blackbox.algorithms.bayesian.robust import Robust
 from blackbox.algorithms.bayesian.single import SingleObjective
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
@@ -82,6 +85,12 @@ def choose(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> 
         return Scalarised(), f"{m} objectives: random scalarisations of exact Gaussian processes"
     if m > 1:
         return Hypervolume(), f"{m} objectives: expected hypervolume improvement in closed form"
+    if settings.input_noise is not None or "environment" in spec.space.role_columns.values():
+        return Robust(), f"{risk_of(settings.risk).kind} over random environments: improvement of the risk"
+    if "fidelity" in spec.space.role_columns.values():
+        return MultiFidelity(), "fidelities: expected gain of the prediction at the target, per unit of cost"
+    if has_gradients(state) and option_of(settings.acquisition) is None:
+        return Gradients(), "one objective with gradients: an exact Gaussian process of values and derivatives"
     return SingleObjective(), "one objective: exact Gaussian processes in closed form"
 
 
@@ -91,15 +100,17 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
         objectives=_objectives(settings),
         constraints=True,
         natural_batch=settings.batch_size,
-        roles=(),
-        extras=(COST,) if settings.cost_aware else (),
-        own_result=settings.report == "predicted",
+        roles=("fidelity", "task", "environment"),
+        extras=("cost", "gradient"),
+        own_result=settings.input_noise is not None or settings.report == "predicted",
         single_precision=False,
         max_dim=_SOBOL_DIM,
     )
 
 
 def _objectives(settings: BayesianOptimization) -> tuple[int, int | None]:
+    if settings.input_noise is not None:
+        return 1, 1
     if not isinstance(option_of(settings.acquisition), NoisyExpectedImprovement | None):
         return 1, 1  # made for one objective
     if settings.cost_aware or settings.replicate or settings.batch == "joint" or settings.report == "predicted":

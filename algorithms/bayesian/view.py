@@ -37,18 +37,18 @@ class View:
         Usable rows of the state, best first.
     deterministic : bool
         Whether evaluating a point again would give the same value, as far as anybody has said or shown.
+    warp : Warp
+        Of the objective's values, before the models standardise them.
     predicted : array, shape (n,), or None
         The predicted median of the true value of each evaluation; None where no noise is believed in.
-    warp : Warp or None
-        Of values, before they are standardised; None where nothing feasible was told.
     """
 
     acquisition: Acquisition
     state: BayesianState
     order: Index
     deterministic: bool
+    warp: Warp
     predicted: Array | None = None
-    warp: Warp | None = None
 
 
 def look(
@@ -70,9 +70,8 @@ def look(
     success, state = success_of(state, points, usable, domain, fitting)
     limits, state = limits_of(state, points, usable, domain, fitting, prior, random)
     modes: list[GaussianProcess] = []
-    log_weights, best, exact = np.zeros(0), np.inf, True
+    log_weights, best, exact, warping = np.zeros(0), np.inf, True, Warp()
     predicted: Array | None = None
-    warping: Warp | None = None
     if feasible.any():
         variance = _variance(state, usable, noise)
         rows = np.flatnonzero(usable)
@@ -93,7 +92,7 @@ def look(
             standard = modes[0].standard
             predicted = warping.inverse(rank * standard.spread + standard.shift)
     acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success, caution(usable))
-    return View(acquisition, state, order, exact or noise == 0.0, predicted, warping)
+    return View(acquisition, state, order, exact or noise == 0.0, warping, predicted)
 
 
 def _order(values: Array, violations: Array, usable: Mask, feasible: Mask) -> Index:

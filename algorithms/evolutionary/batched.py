@@ -17,7 +17,7 @@ from blackbox.algorithm import Front, Spec
 from blackbox.algorithms.evolutionary.de import DE
 from blackbox.algorithms.evolutionary.draws import draw
 from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
-from blackbox.algorithms.evolutionary.mating import take_rows
+from blackbox.algorithms.evolutionary.mating import flat_rows
 from blackbox.algorithms.evolutionary.moead import MOEAD
 from blackbox.algorithms.evolutionary.offspring import initial_points
 from blackbox.algorithms.evolutionary.population import Population, check_memory, front_of, total_violation
@@ -180,10 +180,13 @@ class BatchedEvolution:
         uniforms = draw(self.generators, count, dtype=self.spec.dtype)
         self.told += self.size
         kept = min(n, self.size)
-        rows, self.memory, parents, _ = self.algorithm.survive(
+        rows, self.memory, parents, is_sound = self.algorithm.survive(
             self.tools.constants, values, total_violation(violations), kept, self.memory, uniforms, self.told
         )
         self._keep(x, values, violations, rows)
+        if is_sound and parents is None:
+            self.pool = torch.full_like(self.pool, kept)
+            return
         usable = usable_members(self.values).sum(-1, keepdim=True)
         wanted = usable if parents is None else torch.minimum(parents.reshape(-1, 1), usable).clamp(min=1)
         self.pool = torch.where(usable > 0, wanted, 0)
@@ -212,11 +215,19 @@ class BatchedEvolution:
         """Return members and what was told, one below the other in every run."""
         if not self.x.shape[1]:
             return x, values, violations
-        merged = torch.cat([self.x, x], dim=1), torch.cat([self.values, values], dim=1)
-        return *merged, torch.cat([self.violations, violations], dim=1)
+        x, values = torch.cat([self.x, x], dim=1), torch.cat([self.values, values], dim=1)
+        if not self.spec.n_constraints:
+            return x, values, values.new_empty((*values.shape[:2], 0))
+        return x, values, torch.cat([self.violations, violations], dim=1)
 
     def _keep(self, x: Tensor, values: Tensor, violations: Tensor, rows: Tensor) -> None:
-        self.x, self.values, self.violations = (take_rows(part, rows) for part in (x, values, violations))
+        index = flat_rows(rows, x.shape[1])
+        self.x, self.values, self.violations = (
+            part.flatten(0, 1).index_select(0, index).reshape(*rows.shape, part.shape[-1])
+            if part.shape[-1]
+            else part[:, : rows.shape[1]]
+            for part in (x, values, violations)
+        )
 
 
 def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:

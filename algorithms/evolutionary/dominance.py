@@ -118,21 +118,23 @@ def _peel_sweeping(columns: Tensor, alive: Tensor, copies: Tensor, stop: int) ->
     front = torch.full_like(copies, n)
     rows = torch.arange(n, device=front.device).expand_as(front)
     ranked = torch.zeros_like(copies[:, 0])
+    unfinished = alive.any(-1)
     k = 0
     while True:
-        unfinished = alive.any(-1) & (ranked < stop)
-        if not bool(unfinished.any()):
-            return front
         candidates = torch.where(alive, last, n)
         dominated = _swept(candidates) if middle is None else _leveled(candidates, middle)
         leaving = alive & ~dominated & unfinished.unsqueeze(-1)
         front.scatter_(-1, rows, torch.where(leaving, k, front.gather(-1, rows)))
         ranked = ranked + (copies * leaving).sum(-1)
         alive = alive & ~leaving & unfinished.unsqueeze(-1)
+        unfinished = alive.any(-1) & (ranked < stop)
+        # The one number of a front that the host has to know: the most rows that are left to a run, 0 at the end.
+        remaining = int((alive.sum(-1) * unfinished).max())
+        if not remaining:
+            return front
         k += 1
-        remaining = int(alive.sum(-1).max())
         if 2 * remaining < alive.shape[-1]:
-            kept = (~alive).to(torch.int8).argsort(dim=-1, stable=True)[:, : max(remaining, 1)]
+            kept = (~(alive & unfinished.unsqueeze(-1))).to(torch.int8).argsort(dim=-1, stable=True)[:, :remaining]
             rows, alive, last, copies = (t.gather(-1, kept) for t in (rows, alive, last, copies))
             middle = None if middle is None else middle.gather(-1, kept)
 

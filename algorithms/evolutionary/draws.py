@@ -29,7 +29,10 @@ def draw(
     """
     if isinstance(generators, torch.Generator):
         return torch.rand(count, generator=generators, dtype=dtype, device=generators.device)
-    return torch.stack([torch.rand(count, generator=g, dtype=dtype, device=g.device) for g in generators])
+    table = torch.empty((len(generators), count), dtype=dtype, device=generators[0].device)
+    for row, generator in zip(table, generators, strict=True):
+        torch.rand(count, generator=generator, dtype=dtype, device=generator.device, out=row)
+    return table
 
 
 def split_draws(uniforms: Tensor, *shapes: tuple[int, ...]) -> list[Tensor]:

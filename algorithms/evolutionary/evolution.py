@@ -220,6 +220,7 @@ class Evolution:
         )
         x, values = x.index_select(0, rows), values.index_select(0, rows)
         violations = violations.index_select(0, rows) if total is not None else violations[:kept]
+        is_sound |= not seen.may_have_failed and state.parents == len(state)
         usable = kept if is_sound else kept - int(values[:, 0].isnan().sum())
         pool = usable if parents is None else max(1, min(int(parents), usable)) if usable else 0
         return Population(x, values, violations, pool, state.asked, told, 0, memory, tools)

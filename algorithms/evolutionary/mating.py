@@ -7,7 +7,7 @@ from torch import Tensor
 
 from blackbox.algorithms.evolutionary.selection import random_rows
 
-__all__ = ["choose_rows", "choosing_draws", "take_rows"]
+__all__ = ["choose_rows", "choosing_draws", "flat_rows", "take_rows"]
 
 
 def choosing_draws(n: int, count: int) -> int:
@@ -48,9 +48,13 @@ def choose_rows(uniforms: Tensor, n: int, count: int, pool: int | Tensor) -> Ten
     return order.gather(-1, turn.expand(*order.shape[:-1], count))
 
 
+def flat_rows(rows: Tensor, n: int) -> Tensor:
+    """Return where rows of runs of n rows, shape (B, q), stand in the table of all runs, shape (B q,)."""
+    start = torch.arange(0, len(rows) * n, n, device=rows.device)
+    return (rows + start.unsqueeze(-1)).flatten()
+
+
 def take_rows(table: Tensor, rows: Tensor) -> Tensor:
     """Return rows of every run, shapes (B, n, c) and (B, q) -> (B, q, c)."""
-    if not table.shape[-1]:
-        return table[:, : rows.shape[1]]
-    flat = rows + torch.arange(len(table), device=rows.device).unsqueeze(-1) * table.shape[1]
-    return table.flatten(0, 1).index_select(0, flat.flatten()).reshape(*rows.shape, table.shape[-1])
+    found = table.flatten(0, 1).index_select(0, flat_rows(rows, table.shape[1]))
+    return found.reshape(*rows.shape, table.shape[-1])

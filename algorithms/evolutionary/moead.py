@@ -269,10 +269,10 @@ class MOEAD(Evolution):
             torch.cat([state.x, seen.x]).index_select(0, rows),
             values,
             violations,
-            int(usable_members(values).sum()),
+            n if state.parents == n else int(usable_members(values).sum()),  # no member is ever lost
             state.asked,
             state.told + len(seen),
-            state.external + int(seen.external.sum()),
+            state.external + (int(seen.external.sum()) if seen.may_have_external else 0),
             memory,
             tools,
         )

@@ -26,6 +26,8 @@ def place_of(state: Population, seen: Seen, *, generational: bool) -> Tensor | N
     A generation that is told whole stands in the order of its places; otherwise the id says which it is.
     """
     n = len(state)
+    if generational and len(seen) == n and not seen.may_have_external:
+        return None
     external = seen.external.cpu()
     if generational and len(seen) == n and not bool(external.any()):
         return None

@@ -125,9 +125,12 @@ class Proposing:
         1: translate points of the data. More: translate the best predicted designs of a round again.
     ranked : bool, default True
         Hand out the best predicted designs; otherwise they come in the order of their sources.
-    noises : tuple of float, default (0.01, 0.1, 1.0)
-        How much noise the data have is not known, relative to the scale of the functions: for each of these there is
-        a posterior mean that predicts, and they choose designs in turn.
+    neighbours : bool, default True
+        Let the best predicted designs with one or two columns changed at random compete in later rounds.
+    judges : tuple of (float, float), default ((0.6, 0.03), (1.0, 0.1), (1.5, 0.3))
+        How smooth the objective is and how much noise the data have is not known: for each pair there is a posterior
+        mean, with the lengthscale multiplied by the first number and a noise of the second, relative to the scale.
+        They choose designs in turn.
     novel : bool, default True
         Hand out points of the data only when nothing else is left.
     """
@@ -138,7 +141,8 @@ class Proposing:
     oversample: int = 32
     rounds: int = 3
     ranked: bool = True
-    noises: tuple[float, ...] = (0.01, 0.1, 1.0)
+    neighbours: bool = True
+    judges: tuple[Interval, ...] = ((0.6, 0.03), (1.0, 0.1), (1.5, 0.3))
     novel: bool = True
 
     def __post_init__(self) -> None:
@@ -148,9 +152,13 @@ class Proposing:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
                 raise SettingError(f"{name}: expected a finite number or None, got {value!r}")
-        for name in ("ranked", "novel"):
+        for name in ("ranked", "neighbours", "novel"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingError(f"{name}: expected True or False, got {getattr(self, name)!r}")
-        object.__setattr__(self, "noises", tuple(self.noises))
-        if not self.noises or not all(isinstance(v, (int, float)) and 0 < v < math.inf for v in self.noises):
-            raise SettingError(f"noises: expected numbers > 0, one at least, got {self.noises!r}")
+        try:
+            judges = tuple((float(smooth), float(noise)) for smooth, noise in self.judges)
+        except (TypeError, ValueError):
+            judges = ()
+        if not judges or not all(0 < value < math.inf for judge in judges for value in judge):
+            raise SettingError(f"judges: expected pairs of numbers > 0, one at least, got {self.judges!r}")
+        object.__setattr__(self, "judges", judges)

@@ -140,7 +140,7 @@ def test_cheap_points_are_preferred_per_unit_of_cost() -> None:
             cost = torch.exp(4.0 * x[:, 0])
             total += float(cost)
             value = (x[:, 1] - 0.4) ** 2 + 0.05 * torch.sin(12 * x[:, 0])
-            optimizer.tell(batch, value, extras={"cost": cost} if aware else None)
+            optimizer.tell(batch, value, extras={"cost": cost})
         spent[aware] = total
     assert spent[True] < 0.7 * spent[False]
 
