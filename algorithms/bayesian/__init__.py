@@ -19,6 +19,7 @@ from blackbox.algorithms.bayesian.options import (
 from blackbox.algorithms.bayesian.restrictions import LinearConstraint
 from blackbox.algorithms.bayesian.risk import CVaR, Expectation, InputNoise, Risk, VaR, WorstCase
 from blackbox.algorithms.bayesian.stopping import Advice, StoppingCurve, advice, stopping_curve
+from blackbox.algorithms.bayesian.transfer import EarlierTasks, earlier_tasks
 
 __all__ = [
     "AcquisitionError",
@@ -28,6 +29,7 @@ __all__ = [
     "Belief",
     "CVaR",
     "DifferentiableAcquisition",
+    "EarlierTasks",
     "Expectation",
     "InputNoise",
     "JointEntropy",
@@ -43,5 +45,6 @@ __all__ = [
     "VaR",
     "WorstCase",
     "advice",
+    "earlier_tasks",
     "stopping_curve",
 ]

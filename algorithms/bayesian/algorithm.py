@@ -86,9 +86,10 @@ class BayesianOptimization:
     sparse : bool, default False
         Whether few of many parameters are expected to matter (SAAS, at modes of its posterior): for 20 to 200 of them.
     reference_point : sequence of m numbers, optional
-        Of several objectives, in their own directions: only what is better in all of them counts. Default: inferred
-        from the feasible values, a tenth of the front's range beyond its nadir, and settled once one of them is better
-        than the nadir in all objectives.
+        Of several objectives, in their own directions: only what is better in all of them counts. Default: the
+        problem's `reference_point`; else inferred from the feasible values, a tenth of the front's range beyond its
+        nadir, and settled once it has hardly moved during 20 evaluations. Give one where you can: it says which part
+        of the front is of interest.
     several : "auto", "hypervolume" or "scalarised", default "auto"
         What is improved with several objectives: the dominated hypervolume (at most four objectives), or for each
         candidate a random augmented Tchebycheff scalarisation (ParEGO). "auto": the hypervolume where possible.
@@ -168,7 +169,7 @@ class BayesianOptimization:
         if self.input_constraints:
             anchor = self.domain_of(spec).anchor
             state = replace(state, memory={_ANCHOR: torch.from_numpy(anchor)})
-        return state if self.reference_point is None else settled(state, spec, self.reference_point)
+        return settled(state, spec, self.reference_point)
 
     def ready(self, spec: Spec, state: BayesianState, pending: int) -> int:
         """Return a number without meaning: any batch can be handed out at any time."""

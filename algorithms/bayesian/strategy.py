@@ -29,6 +29,7 @@ from blackbox.algorithms.bayesian.risk import risk_of
 from blackbox.algorithms.bayesian.robust import Robust
 from blackbox.algorithms.bayesian.single import SingleObjective
 from blackbox.algorithms.bayesian.state import BayesianState
+from blackbox.algorithms.bayesian.transfer import TaskTransfer, has_earlier_tasks
 from blackbox.surrogates.kernels import Array
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def choose(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> 
         return Robust(), f"{risk_of(settings.risk).kind} over random environments: improvement of the risk"
     if "fidelity" in spec.space.role_columns.values():
         return MultiFidelity(), "fidelities: expected gain of the prediction at the target, per unit of cost"
+    if has_earlier_tasks(spec, state):
+        return TaskTransfer(), "a task with earlier ones: what they have in common is learned, or is the prior mean"
     if has_gradients(state) and option_of(settings.acquisition) is None:
         return Gradients(), "one objective with gradients: an exact Gaussian process of values and derivatives"
     return SingleObjective(), "one objective: exact Gaussian processes in closed form"
