@@ -128,7 +128,8 @@ class Proposing:
     ranked : bool, default True
         Hand out the best predicted designs; otherwise they come in the order of their sources.
     neighbours : bool, default True
-        Let the best predicted designs with one or two columns changed at random compete in later rounds.
+        Let neighbours of the best predicted designs compete in later rounds: those with one categorical column
+        changed, and, where there are other columns, some with a few columns changed at random.
     judges : tuple of (float, float), default ((0.6, 0.03), (1.0, 0.1), (1.5, 0.3))
         How smooth the objective is and how much noise the data have is not known: for each pair there is a posterior
         mean, with the lengthscale multiplied by the first number and a noise of the second, relative to the scale.
