@@ -66,4 +66,7 @@ def one_changed(space: Space, x: Tensor, most: int, generator: torch.Generator) 
     place = column[which, None]
     level = x[rows].gather(1, place)
     result = x[rows].scatter(1, place, (level + shift[which, None]) % count[which, None])
-    return space.canonical(result) if space.conditions else result
+    if not space.conditions:
+        return result
+    low, high = space.bounds(x.dtype, x.device)
+    return space.canonical(torch.where(result.isnan(), (low + high) / 2, result))  # a change may turn columns on

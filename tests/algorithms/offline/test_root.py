@@ -279,3 +279,11 @@ def test_every_design_with_one_column_changed() -> None:
     assert sorted(found.tolist()) == sorted(expected)
     assert len(one_changed(space, x, 4, torch.Generator())) == 4
     assert len(one_changed(BOX, points(3), 4, torch.Generator())) == 0
+
+
+def test_a_changed_column_may_turn_others_on() -> None:
+    space = bb.Space({"kind": Categorical(["u", "v"]), "only_v": Integer(1, 9, when={"kind": "v"})})
+    x = space.encode([{"kind": "u"}, {"kind": "v", "only_v": 3}])
+    found = one_changed(space, x, 100, torch.Generator())
+    space.check(found)
+    assert [sorted(config) for config in space.decode(found)] == [["kind", "only_v"], ["kind"]]
