@@ -174,10 +174,10 @@ class Evidence:
         gradient[: len(parts)] = parts
         if self.noise is None:
             gradient[-1] = 0.5 * h.noise * float(np.trace(inverse))
-        penalty, slope = self._prior(theta)
+        penalty, slope = self.penalty(theta)
         return value + penalty, gradient + slope
 
-    def _prior(self, theta: Array) -> tuple[float, Array]:
+    def penalty(self, theta: Array) -> tuple[float, Array]:
         """Return the negative log prior density, and its gradient."""
         z = (theta - self.location) / self.spread
         slope = z / self.spread

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from blackbox.algorithm import Candidates, Request, Spec
 from blackbox.algorithms.offline._data import Told, TrainingSet, no_rows, training_set
 from blackbox.algorithms.offline._designs import among, first_of_each, perturbed
+from blackbox.algorithms.offline._models import Targets
 from blackbox.space import Space
 from blackbox.surrogates.encoding import Encoding
 from blackbox.surrogates.ensemble import Ensemble, EnsembleSettings, fit_ensemble
@@ -78,12 +80,13 @@ def hand_out(
     settings: EnsembleSettings,
     search: Search,
     batch_size: int,
+    targets: Literal["standard", "log"] = "standard",
 ) -> tuple[ProposalState, Candidates]:
     """Fit anew where there are new data, search where too few designs are waiting, and hand out the next ones.
 
     No design is handed out twice or was told, as long as there are others.
     """
-    state, ensemble = _fitted(spec, state, name, settings, generator)
+    state, ensemble = _fitted(spec, state, name, settings, targets, generator)
     if len(state.waiting) < request.n:
         wanted = max(request.n, batch_size)
         rows = usable_rows(state, name)
@@ -97,14 +100,20 @@ def hand_out(
 
 
 def _fitted(
-    spec: Spec, state: ProposalState, name: str, settings: EnsembleSettings, generator: torch.Generator
+    spec: Spec,
+    state: ProposalState,
+    name: str,
+    settings: EnsembleSettings,
+    targets: Literal["standard", "log"],
+    generator: torch.Generator,
 ) -> tuple[ProposalState, Ensemble]:
     """Return the state with an ensemble of all that was told, and that ensemble."""
     if state.ensemble is not None and state.used == len(state.told):
         return state, state.ensemble
     state = replace(state, used=len(state.told), waiting=state.waiting[:0], handed=state.handed[:0])
     rows = usable_rows(state, name)
-    ensemble = fit_ensemble(Encoding(spec.space).encode(rows.x), rows.values, settings, generator)
+    learned = rows.values if targets == "standard" else Targets.of(rows.values, targets).apply(rows.values)
+    ensemble = fit_ensemble(Encoding(spec.space).encode(rows.x), learned, settings, generator)
     return replace(state, ensemble=ensemble), ensemble
 
 

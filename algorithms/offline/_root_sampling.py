@@ -29,7 +29,7 @@ class Sampler:
     data : Standardised
     learned : Learned
     judges : list of SmoothFunctions
-        One posterior mean for each noise that is considered.
+        Posterior means with several lengthscales and levels of noise.
     how : Proposing
     sampling : BridgeSampling
     known : Tensor, shape (k, d)
@@ -62,8 +62,7 @@ class Sampler:
             for low, high in (data.lengthscale(synthetic), synthetic.scale)
         )
         rows = data.rows(synthetic, torch.Generator(data.x.device).manual_seed(0))
-        levels = [level * float(scale) for level in how.noises] or [synthetic.noise]
-        judges = [data.functions(middle, scale, level, rows) for level in levels]
+        judges = [data.functions(middle * smooth, scale, noise * float(scale), rows) for smooth, noise in how.judges]
         return cls(data, learned, judges, how, sampling, told if how.novel else told[:0], generator)
 
     def designs(self, n: int, waiting: Tensor, handed: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,9 +101,10 @@ class Sampler:
         return x[:n], predicted[:n]
 
     def ranked(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return designs and their predicted values, best first where that is wanted.
+        """Return designs and their predicted values, in the order in which they are to be handed out.
 
-        A prediction is the mean of the judges', each standardised over these designs, in the units of their mean.
+        The judges choose in turn, each the best of what is left by its own prediction. The predicted value is the mean
+        of the judges', each standardised over these designs, in the units of their mean.
         """
         points = self.data.encode(x)
         predictions = torch.cat([judge.mean(points) for judge in self.judges]).double()
@@ -113,7 +113,9 @@ class Sampler:
         mean = (relative.mean(0) * spread.mean() + centre.mean()).to(x.dtype)
         if not self.how.ranked:
             return x, mean
-        order = mean.argsort(descending=True, stable=True)
+        places = predictions.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+        turns = places * len(self.judges) + torch.arange(len(self.judges), device=x.device)[:, None]
+        order = turns.amin(0).argsort(stable=True)
         return x[order], mean[order]
 
     def _best(self) -> Tensor:
@@ -129,8 +131,11 @@ class Sampler:
                 break
             x, predicted = self.ranked(found)
             x, predicted = x[: _KEPT * n], predicted[: _KEPT * n]
-            further = self._translate_points(self.data.encode(x), predicted.float(), n * self.how.oversample)
-            found = fresh(torch.cat([x, further]), taken)
+            count = n * self.how.oversample
+            further = [self._translate_points(self.data.encode(x), predicted.float(), count)]
+            if self.how.neighbours:
+                further.append(perturbed(self.data.encoding.space, x, count, self.generator))
+            found = fresh(torch.cat([x, *further]), taken)
         return found
 
     def _translate(self, rows: Tensor, n: int) -> Tensor:

@@ -20,8 +20,9 @@ class Synthetic:
 
     Parameters
     ----------
-    per_epoch : int, default 8
-        How many are drawn for each epoch.
+    per_epoch : int, optional
+        How many are drawn for each epoch. Default: so many that there are about 8192 pairs, 8 at least (the published
+        number) and 256 at most.
     lengthscale : (float, float), optional
         l is drawn uniformly from this interval. Default: 0.9 to 1.1 times the median distance between the data.
     scale : (float, float), default (0.8, 1.2)
@@ -35,7 +36,7 @@ class Synthetic:
         Whether other `rows` are drawn for every epoch, or the same serve for all.
     """
 
-    per_epoch: int = 8
+    per_epoch: int | None = None
     lengthscale: Interval | None = None
     scale: Interval = (0.8, 1.2)
     noise: float = 0.1
@@ -43,7 +44,8 @@ class Synthetic:
     redraw: bool = False
 
     def __post_init__(self) -> None:
-        whole_number(self.per_epoch, "per_epoch", 1)
+        if self.per_epoch is not None:
+            whole_number(self.per_epoch, "per_epoch", 1)
         for name in ("lengthscale", "scale"):
             given = getattr(self, name)
             if given is not None:
@@ -121,13 +123,16 @@ class Proposing:
         How many of the best points of the data are translated.
     oversample : int, default 32
         How many designs are sampled for each of a batch, in each round.
-    rounds : int, default 3
+    rounds : int, default 6
         1: translate points of the data. More: translate the best predicted designs of a round again.
     ranked : bool, default True
         Hand out the best predicted designs; otherwise they come in the order of their sources.
-    noises : tuple of float, default (0.01, 0.1, 1.0)
-        How much noise the data have is not known, relative to the scale of the functions: for each of these there is
-        a posterior mean that predicts, and they choose designs in turn.
+    neighbours : bool, default True
+        Let the best predicted designs with one or two columns changed at random compete in later rounds.
+    judges : tuple of (float, float), default ((0.6, 0.03), (1.0, 0.1), (1.5, 0.3))
+        How smooth the objective is and how much noise the data have is not known: for each pair there is a posterior
+        mean, with the lengthscale multiplied by the first number and a noise of the second, relative to the scale.
+        They choose designs in turn.
     novel : bool, default True
         Hand out points of the data only when nothing else is left.
     """
@@ -136,9 +141,10 @@ class Proposing:
     best_possible: float | None = None
     sources: int = 1024
     oversample: int = 32
-    rounds: int = 3
+    rounds: int = 6
     ranked: bool = True
-    noises: tuple[float, ...] = (0.01, 0.1, 1.0)
+    neighbours: bool = True
+    judges: tuple[Interval, ...] = ((0.6, 0.03), (1.0, 0.1), (1.5, 0.3))
     novel: bool = True
 
     def __post_init__(self) -> None:
@@ -148,9 +154,13 @@ class Proposing:
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
                 raise SettingError(f"{name}: expected a finite number or None, got {value!r}")
-        for name in ("ranked", "novel"):
+        for name in ("ranked", "neighbours", "novel"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingError(f"{name}: expected True or False, got {getattr(self, name)!r}")
-        object.__setattr__(self, "noises", tuple(self.noises))
-        if not self.noises or not all(isinstance(v, (int, float)) and 0 < v < math.inf for v in self.noises):
-            raise SettingError(f"noises: expected numbers > 0, one at least, got {self.noises!r}")
+        try:
+            judges = tuple((float(smooth), float(noise)) for smooth, noise in self.judges)
+        except (TypeError, ValueError):
+            judges = ()
+        if not judges or not all(0 < value < math.inf for judge in judges for value in judge):
+            raise SettingError(f"judges: expected pairs of numbers > 0, one at least, got {self.judges!r}")
+        object.__setattr__(self, "judges", judges)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from blackbox.algorithms.evolutionary.survival import survive_nsga2
 from blackbox.algorithms.offline._data import TrainingSet, with_seen
 from blackbox.algorithms.offline._designs import first_of_each
 from blackbox.algorithms.offline._proposals import MANY, ProposalState, hand_out, predicted, start
+from blackbox.errors import SettingError
 from blackbox.surrogates.ensemble import Ensemble, EnsembleSettings
 
 __all__ = ["SurrogateEvolution"]
@@ -39,6 +41,9 @@ class SurrogateEvolution:
         Default: as many members as designs are asked, and 128 at least.
     ensemble : EnsembleSettings
         Default: 3 members of 2 x 256 units, at most 100 epochs, patience 20.
+    targets : {"standard", "log"}, default "standard"
+        What the networks learn: objectives as they are, or on the scale of `ParetoFlow` that spreads values near the
+        front ("predicted" is then on that scale, too).
 
     Raises
     ------
@@ -68,12 +73,15 @@ class SurrogateEvolution:
     ensemble: EnsembleSettings = field(
         default_factory=lambda: EnsembleSettings(hidden=(256, 256), members=3, epochs=100, patience=20)
     )
+    targets: Literal["standard", "log"] = "standard"
 
     def __post_init__(self) -> None:
         whole_number(self.batch_size, "batch_size", 1)
         whole_number(self.generations, "generations", 1)
         if self.population_size is not None:
             whole_number(self.population_size, "population_size", 2)
+        if self.targets not in ("standard", "log"):
+            raise SettingError(f'targets: expected "standard" or "log", got {self.targets!r}')
 
     @property
     def capabilities(self) -> Capabilities:
@@ -107,6 +115,7 @@ class SurrogateEvolution:
             settings=self.ensemble,
             search=self._search,
             batch_size=self.batch_size,
+            targets=self.targets,
         )
 
     def result(self, spec: Spec, state: ProposalState) -> Front | None:

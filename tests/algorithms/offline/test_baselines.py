@@ -76,6 +76,19 @@ def test_several_objectives_beat_the_data_and_cover_the_front() -> None:
     assert problem.score(random.ask(64)).gap_closed < 0
 
 
+def test_targets_on_another_scale_lead_to_the_same_front() -> None:
+    """Values over orders of magnitude: the logarithm tells the good ones apart."""
+    x = torch.rand((400, 3), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    values = torch.stack([10 ** (6 * bowl(x)), x[:, 0]], 1)
+    found = {}
+    for targets in ("standard", "log"):
+        algorithm = SurrogateEvolution(ensemble=NET, generations=20, batch_size=32, targets=targets)  # type: ignore[arg-type]
+        optimizer = bb.Optimizer(BOX, algorithm, objectives=2, seed=0)
+        optimizer.tell(BOX.batch(x), values)
+        found[targets] = float(bowl(optimizer.ask(32).x).median())
+    assert found["log"] < found["standard"]
+
+
 def test_the_best_of_the_data_begins_anew_after_its_last_row() -> None:
     optimizer = bb.Optimizer(Space.box([0], [9]), BestOfData(), seed=0)
     optimizer.tell(optimizer.space.batch([[3.0], [1.0], [2.0], [1.0]]), [3.0, 1.0, 2.0, 1.0])
@@ -224,6 +237,7 @@ def test_wrong_settings_are_refused() -> None:
         (SurrogateAscent, {"method": "newton"}),
         (SurrogateEvolution, {"generations": 0}),
         (SurrogateEvolution, {"population_size": 1}),
+        (SurrogateEvolution, {"targets": "square"}),
         (BestOfData, {"batch_size": 0}),
     ):
         with pytest.raises(SettingError, match=next(iter(settings))):

@@ -13,11 +13,13 @@ from torch import Tensor
 import blackbox as bb
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import ROOT, BestOfData, SurrogateAscent, SurrogateEvolution
+from blackbox.algorithms import ROOT, BestOfData, ParetoFlow, SurrogateAscent, SurrogateEvolution
+from blackbox.algorithms.offline.pareto_flow import Guidance
 from blackbox.problems import OfflineProblem, OfflineSet
 from blackbox.space import Space
 from blackbox.surrogates.bridge import BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
+from blackbox.surrogates.flow import FlowSettings
 
 TINY = EnsembleSettings(hidden=(8,), epochs=2)
 # One line an offline algorithm, with small settings.
@@ -26,6 +28,12 @@ CASES: list[Algorithm[Any]] = [
     SurrogateAscent(ensemble=TINY, steps=2),
     SurrogateEvolution(ensemble=TINY, generations=2),
     ROOT(batch_size=8, epochs=2, bridge=BridgeSettings(width=8, depth=1)),
+    ParetoFlow(
+        designs=8,
+        predictors=TINY,
+        flow=FlowSettings(hidden=(8,), epochs=2),
+        guidance=Guidance(streams=8, warm_steps=2, guided_steps=2, rounds=2),
+    ),
 ]
 
 

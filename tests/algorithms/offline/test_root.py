@@ -239,7 +239,7 @@ def test_wrong_settings_are_named() -> None:
     for name, value in (("batch_size", 0), ("epochs", 2.5)):
         with pytest.raises(SettingError, match=name):
             ROOT(**{name: value})  # type: ignore[arg-type]
-    for name, value in (("target", float("nan")), ("ranked", 1), ("noises", (0.1, -1.0)), ("rounds", 0)):
+    for name, value in (("target", float("nan")), ("ranked", 1), ("judges", ((1.0, -1.0),)), ("rounds", 0)):
         with pytest.raises(SettingError, match=name):
             Proposing(**{name: value})  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="lengthscale"):
