@@ -18,14 +18,18 @@ from blackbox.algorithms.bayesian.options import (
 )
 from blackbox.algorithms.bayesian.restrictions import LinearConstraint
 from blackbox.algorithms.bayesian.risk import CVaR, Expectation, InputNoise, Risk, VaR, WorstCase
+from blackbox.algorithms.bayesian.stopping import Advice, StoppingCurve, advice, stopping_curve
+from blackbox.algorithms.bayesian.transfer import EarlierTasks, earlier_tasks
 
 __all__ = [
     "AcquisitionError",
     "AcquisitionFunction",
+    "Advice",
     "BayesianOptimization",
     "Belief",
     "CVaR",
     "DifferentiableAcquisition",
+    "EarlierTasks",
     "Expectation",
     "InputNoise",
     "JointEntropy",
@@ -35,8 +39,12 @@ __all__ = [
     "MaxValueEntropy",
     "NoisyExpectedImprovement",
     "Risk",
+    "StoppingCurve",
     "ThompsonSampling",
     "UpperConfidenceBound",
     "VaR",
     "WorstCase",
+    "advice",
+    "earlier_tasks",
+    "stopping_curve",
 ]

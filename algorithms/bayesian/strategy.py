@@ -29,6 +29,7 @@ from blackbox.algorithms.bayesian.risk import risk_of
 from blackbox.algorithms.bayesian.robust import Robust
 from blackbox.algorithms.bayesian.single import SingleObjective
 from blackbox.algorithms.bayesian.state import BayesianState
+from blackbox.algorithms.bayesian.transfer import TaskTransfer, has_earlier_tasks
 from blackbox.surrogates.kernels import Array
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def choose(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> 
         return Robust(), f"{risk_of(settings.risk).kind} over random environments: improvement of the risk"
     if "fidelity" in spec.space.role_columns.values():
         return MultiFidelity(), "fidelities: expected gain of the prediction at the target, per unit of cost"
+    if has_earlier_tasks(spec, state):
+        return TaskTransfer(), "a task with earlier ones: what they have in common is learned, or is the prior mean"
     if has_gradients(state) and option_of(settings.acquisition) is None:
         return Gradients(), "one objective with gradients: an exact Gaussian process of values and derivatives"
     return SingleObjective(), "one objective: exact Gaussian processes in closed form"
@@ -102,7 +105,7 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
         natural_batch=settings.batch_size,
         roles=("fidelity", "task", "environment"),
         extras=("cost", "gradient"),
-        own_result=settings.input_noise is not None,
+        own_result=settings.input_noise is not None or settings.report == "predicted",
         single_precision=False,
         max_dim=_SOBOL_DIM,
     )
@@ -113,4 +116,6 @@ def _objectives(settings: BayesianOptimization) -> tuple[int, int | None]:
         return 1, 1
     if not isinstance(option_of(settings.acquisition), NoisyExpectedImprovement | None):
         return 1, 1  # made for one objective
+    if settings.cost_aware or settings.replicate or settings.batch == "joint" or settings.report == "predicted":
+        return 1, 1
     return 1 if settings.several == "auto" else 2, 4 if settings.several == "hypervolume" else None
