@@ -308,6 +308,19 @@ def test_what_does_not_fit_the_problem_is_refused() -> None:
         search(m=5, several="hypervolume", n=1)
 
 
+@pytest.mark.parametrize("several", ["hypervolume", "scalarised"])
+def test_known_constraints_on_inputs_are_kept(several: Any) -> None:
+    optimizer = search(n=12, batch=4, several=several, input_constraints=(lambda c: 0.8 - c["x0"] - c["x1"],))
+    assert (optimizer.result().x.sum(1) >= 0.8 - 1e-9).all()
+    assert fallbacks(optimizer) == 0
+
+
+def test_sparse_priors_find_the_two_columns_that_matter() -> None:
+    optimizer = search(lambda u: two_wells(u[:, :2]), d=20, n=24, batch=2, sparse=True, reference_point=(0.6, 0.6))
+    assert volume(optimizer, [0.6, 0.6]) > 0.2
+    assert fallbacks(optimizer) == 0
+
+
 def test_reference_points_may_be_arrays() -> None:
     assert BayesianOptimization(reference_point=np.array([1, 2])).reference_point == (1.0, 2.0)  # type: ignore[arg-type]
 
