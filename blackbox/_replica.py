@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blackbox._study_meta import problem_of
 from blackbox.algorithm import Algorithm
 from blackbox.candidates import Batch
 from blackbox.errors import BlackboxError, StateError, StorageError
-from blackbox.objective import Objective
 from blackbox.optimizer import Optimizer
-from blackbox.persistence import space_from_tree
 from blackbox.result import Result
 from blackbox.storage import Array, Event, Outcome, Storage
 
@@ -55,10 +54,8 @@ class Replica:
         if self._optimizer is None:
             meta = self._storage.meta
             self._optimizer = Optimizer(
-                space_from_tree(meta["space"]),
+                problem_of(meta, str(self._storage.path)),
                 self._algorithm,
-                objectives=[Objective(name, maximize) for name, maximize in meta["objectives"]],
-                n_constraints=meta["n_constraints"],
                 seed=meta["seed"],
                 device=self._device,
                 dtype=getattr(torch, meta["dtype"]),

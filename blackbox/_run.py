@@ -18,6 +18,7 @@ from blackbox.errors import ConcurrentUseError, NotReadyError, SettingError, Sto
 from blackbox.evaluation import Evaluator, Failure, Report, describe
 from blackbox.executors import DaemonThreads, Inline, ProcessWorkers, WorkerError
 from blackbox.progress import Progress
+from blackbox.surrogates.reporting import watching
 
 if TYPE_CHECKING:
     from blackbox.study import Study
@@ -128,7 +129,7 @@ class Run:
             As for `Study.run`.
         """
         try:
-            with self._heartbeat():
+            with self._heartbeat(), watching(self._progress.hear):
                 self._store_unsaved()
                 stopped = self._loop()
         finally:

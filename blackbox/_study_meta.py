@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 import blackbox
 from blackbox.algorithm import Algorithm
 from blackbox.errors import SettingError, StateError, StorageError, shown
@@ -46,6 +48,7 @@ def describe_study(optimizer: Optimizer, name: str, notes: Mapping[str, str]) ->
         "dim": optimizer.space.dim,
         "objectives": [[objective.name, objective.maximize] for objective in optimizer.objectives],
         "n_constraints": optimizer.n_constraints,
+        "reference_point": _reference_of(optimizer),
         "algorithm": settings_of(optimizer.algorithm),
         "seed": optimizer.seed,
         "device": str(optimizer.device),
@@ -55,6 +58,14 @@ def describe_study(optimizer: Optimizer, name: str, notes: Mapping[str, str]) ->
         "created": time.time(),
         "notes": dict(notes),
     }
+
+
+def _reference_of(optimizer: Optimizer) -> list[float] | None:
+    """Return the problem's reference point in the objectives' own directions, where it has one."""
+    point = optimizer._spec.reference
+    if point is None:
+        return None
+    return [value * objective.sign for value, objective in zip(point, optimizer.objectives, strict=True)]
 
 
 def settings_of(algorithm: Algorithm[Any]) -> dict[str, Any]:
@@ -92,7 +103,10 @@ def problem_of(meta: Mapping[str, Any], path: str) -> Problem:
     try:
         space: Space = space_from_tree(meta["space"])
         objectives = [Objective(name, maximize) for name, maximize in meta["objectives"]]
-        return Problem(space, objectives=objectives, n_constraints=meta["n_constraints"], name=meta["name"])
+        problem = Problem(space, objectives=objectives, n_constraints=meta["n_constraints"], name=meta["name"])
+        point = meta.get("reference_point")
+        problem.reference_point = None if point is None else torch.tensor(point, dtype=torch.float64)
+        return problem
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise StorageError(f"{path}: its description is not understood: {error!r}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,13 @@ class UnitMap:
         start, scale = (torch.from_numpy(a).to(device, dtype) for a in (self._start, self._scale))
         return start, scale, single
 
+    @cached_property
+    def _even(self) -> tuple[Tensor, float] | None:
+        """Start and scale where they are the same in all columns, on a linear scale."""
+        if len(self._log_columns) or not ((self._start == self._start[0]) & (self._scale == self._scale[0])).all():
+            return None
+        return torch.tensor(self._start[0]), float(self._scale[0])
+
     def to_unit(self, x: Tensor) -> Tensor:
         """Return codes of shape (n, d) in the unit cube; 0.5 for NaN and for columns with one value."""
         start, scale, single = self._constants(x.dtype, x.device)
@@ -66,6 +73,8 @@ class UnitMap:
 
     def from_unit(self, u: Tensor) -> Tensor:
         """Return points of the unit cube as codes, neither rounded nor clamped to the bounds."""
+        if self._even is not None:  # numbers are spread over a tensor in a fraction of the time that rows take
+            return torch.add(self._even[0].to(u.dtype), u, alpha=self._even[1])
         start, scale, _ = self._constants(u.dtype, u.device)
         x = torch.addcmul(start, u, scale)
         if len(self._log_columns):

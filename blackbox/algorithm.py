@@ -103,6 +103,8 @@ class Spec:
         Empty where all are minimised.
     constants : mapping of str to value
         What the parameters are held at that `space` lacks, by their names.
+    reference : tuple of float, length m, or None
+        The problem's reference point, minimised as kernels see values, where it has one.
     """
 
     space: Any
@@ -113,6 +115,7 @@ class Spec:
     budget: int | None = None
     signs: tuple[float, ...] = ()
     constants: Mapping[str, Any] = field(default_factory=dict)
+    reference: tuple[float, ...] | None = None
 
     @property
     def dim(self) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Choice", "choose", "minimize"]
 
 _MODEL_EVALUATIONS = 1000  # beyond, the time of a model outweighs what it saves
+_FRONT_EVALUATIONS = 300  # the same with more than three objectives
 _MODEL_DIM = 100
 
 
@@ -83,7 +84,7 @@ def _preferences(
     population = min(max(100, 4 * dim), max(20, evaluations // 10))
     model = "few enough for a model to pay" + (", noise is modelled" if noisy else "")
     return [
-        ("BayesianOptimization", {}, modest and (m == 1 or m <= 4), model),
+        ("BayesianOptimization", {}, modest and (m <= 3 or evaluations <= _FRONT_EVALUATIONS), model),
         (
             "CMAES",
             {"restarts": "bipop"},

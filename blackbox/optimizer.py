@@ -29,7 +29,7 @@ from blackbox.problem import Problem
 from blackbox.random import check_seed, make_generator
 from blackbox.reduction import Reduction
 from blackbox.result import Result, make_result, rows_of
-from blackbox.serving import check_capabilities, constants_of, parse_dtype, parse_problem
+from blackbox.serving import check_capabilities, constants_of, parse_dtype, parse_problem, reference_of
 from blackbox.space import Space
 
 __all__ = ["Optimizer", "TellReport"]
@@ -105,6 +105,7 @@ class Optimizer:
             budget,
             () if signs is None else tuple(signs.tolist()),
             self._reduction.values,
+            reference_of(problem, self.objectives),
         )
         self._generator = make_generator(self.seed, self.device)
         self._token = secrets.token_hex(8)  # tells batches of other optimizers apart; no part of the search

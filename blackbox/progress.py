@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
+    from blackbox.surrogates.reporting import Report
+
 __all__ = ["Progress"]
 
 _EVERY = 0.1  # seconds between updates
@@ -85,6 +87,13 @@ class Progress:
             failures=f"{failed} failed" if failed else "",
             left=self._left(done, rate, elapsed),
         )
+
+    def hear(self, report: Report) -> None:
+        """Show how far the training of a model is, in place of the best so far, until the next update."""
+        if self._bar is None or time.monotonic() - self._shown < _EVERY:
+            return
+        self._shown = time.monotonic()
+        self._bar.update(self._task, description=f"{report.stage} {report.done}/{report.total}")
 
     def _left(self, done: int, rate: float, elapsed: float) -> str:
         left = None if self._seconds is None else self._seconds - elapsed

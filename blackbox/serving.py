@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from blackbox.objective import Objective, parse_objectives
 from blackbox.roles import nominal
 from blackbox.space import Space
 
-__all__ = ["check_capabilities", "constants_of", "obstacle", "parse_dtype", "parse_problem", "suitable"]
+__all__ = ["check_capabilities", "constants_of", "obstacle", "parse_dtype", "parse_problem", "reference_of", "suitable"]
 
 
 def parse_problem(problem: Any, objectives: Any, n_constraints: Any) -> tuple[Any, tuple[Objective, ...], int]:
@@ -120,3 +120,14 @@ def suitable(space: Any, m: int, k: int) -> list[str]:
         if isinstance(capabilities, Capabilities) and obstacle(capabilities, space, m, k) is None:
             found.append(name)
     return found
+
+
+def reference_of(problem: Any, objectives: Sequence[Objective]) -> tuple[float, ...] | None:
+    """Return a problem's reference point, minimised, where it has a finite one for these objectives."""
+    point = getattr(problem, "reference_point", None)
+    if point is None:
+        return None
+    point = torch.as_tensor(point).detach().to("cpu", torch.float64).reshape(-1)
+    if len(point) != len(objectives) or not bool(torch.isfinite(point).all()):
+        return None
+    return tuple((point * torch.tensor([objective.sign for objective in objectives], dtype=torch.float64)).tolist())

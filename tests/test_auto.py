@@ -30,6 +30,10 @@ def search(function: Any = square, space: Any = LINE, **options: Any) -> bb.Resu
     [
         (Problem(Space.box([0] * 4, [1] * 4)), 50, "BayesianOptimization"),
         (Problem(MIXED, n_constraints=1), 50, "BayesianOptimization"),
+        (Problem(Space.box([0] * 4, [1] * 4), objectives=2), 60, "BayesianOptimization"),
+        (Problem(MIXED, objectives=3, n_constraints=2), 200, "BayesianOptimization"),
+        (Problem(Space.box([0] * 4, [1] * 4), objectives=6), 100, "BayesianOptimization"),
+        (Problem(Space.box([0] * 4, [1] * 4), objectives=6), 900, "NSGA3"),
         (Problem(Space.box([0] * 4, [1] * 4)), 20_000, "CMAES"),
         (Problem(Space.box([0] * 4, [1] * 4), n_constraints=2), 20_000, "CMAES"),
         (Problem(Space.box(np.zeros(100_000), np.ones(100_000))), 500, "CMAES"),

@@ -18,11 +18,14 @@ from blackbox.algorithms.bayesian.options import (
 )
 from blackbox.algorithms.bayesian.restrictions import LinearConstraint
 from blackbox.algorithms.bayesian.risk import CVaR, Expectation, InputNoise, Risk, VaR, WorstCase
+from blackbox.algorithms.bayesian.stopping import Advice, StoppingCurve, advice, stopping_curve
 from blackbox.algorithms.bayesian.transfer import EarlierTasks, earlier_tasks
+from blackbox.algorithms.bayesian.why import Reason, why
 
 __all__ = [
     "AcquisitionError",
     "AcquisitionFunction",
+    "Advice",
     "BayesianOptimization",
     "Belief",
     "CVaR",
@@ -36,10 +39,15 @@ __all__ = [
     "LinearCost",
     "MaxValueEntropy",
     "NoisyExpectedImprovement",
+    "Reason",
     "Risk",
+    "StoppingCurve",
     "ThompsonSampling",
     "UpperConfidenceBound",
     "VaR",
     "WorstCase",
+    "advice",
     "earlier_tasks",
+    "stopping_curve",
+    "why",
 ]

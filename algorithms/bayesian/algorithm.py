@@ -14,9 +14,16 @@ from blackbox.algorithms.bayesian.costs import LinearCost
 from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.feasibility import find_anchor
-from blackbox.algorithms.bayesian.options import AcquisitionError, AcquisitionSetting, option_of
+from blackbox.algorithms.bayesian.options import (
+    AcquisitionError,
+    AcquisitionSetting,
+    LogGain,
+    NoisyExpectedImprovement,
+    option_of,
+)
 from blackbox.algorithms.bayesian.pareto.reference import checked_reference, settled
 from blackbox.algorithms.bayesian.proposal import ENUMERATE
+from blackbox.algorithms.bayesian.report import predicted_best
 from blackbox.algorithms.bayesian.restrictions import InputConstraint, Restrictions, checked_constraints
 from blackbox.algorithms.bayesian.risk import InputNoise, Risk, risk_of
 from blackbox.algorithms.bayesian.roles import check_settings, held_roles, role_result
@@ -53,9 +60,19 @@ class BayesianOptimization:
         Size of the start design, failures included. Default: max(5, d/2 + 3), up to d more for
         discrete parameters, a quarter of a known budget at most.
     warp : bool, default True
-        Whether a power transform that makes long bad tails shorter may be used.
+        Whether a power transform that makes long bad tails shorter may be used. With several objectives there is none:
+        what lies beyond the reference point is put on a logarithmic scale instead.
     batch_size : int, default 1
         What `ask()` hands out.
+    batch : "greedy" or "joint", default "greedy"
+        How a batch is made: one point after the other, or moved as a whole after that (log improvements only).
+    replicate : bool, default False
+        Whether noisy points are measured again where that tells more than a new point.
+    report : "observed" or "predicted", default "observed"
+        What `result()` answers with: the best observed value, or under noise the evaluated point whose predicted median
+        is best, and that median.
+    cost_aware : bool, default False
+        Whether gains are those per unit of cost; costs are told by `tell(..., extras={"cost": costs})`, positive.
     cost : LinearCost, optional
         What an evaluation costs at each fidelity. Default: learned from the costs that are told as
         `extras={"cost": ...}`; without any, proportional to numeric fidelities.
@@ -70,9 +87,10 @@ class BayesianOptimization:
     sparse : bool, default False
         Whether few of many parameters are expected to matter (SAAS, at modes of its posterior): for 20 to 200 of them.
     reference_point : sequence of m numbers, optional
-        Of several objectives, in their own directions: only what is better in all of them counts. Default: inferred
-        from the feasible values, a tenth of the front's range beyond its nadir, and settled once one of them is better
-        than the nadir in all objectives.
+        Of several objectives, in their own directions: only what is better in all of them counts. Default: the
+        problem's `reference_point`; else inferred from the feasible values, a tenth of the front's range beyond its
+        nadir, and settled once it has hardly moved during 20 evaluations. Give one where you can: it says which part
+        of the front is of interest.
     several : "auto", "hypervolume" or "scalarised", default "auto"
         What is improved with several objectives: the dominated hypervolume (at most four objectives), or for each
         candidate a random augmented Tchebycheff scalarisation (ParEGO). "auto": the hypervolume where possible.
@@ -97,6 +115,10 @@ class BayesianOptimization:
     start: int | None = None
     warp: bool = True
     batch_size: int = 1
+    batch: Literal["greedy", "joint"] = "greedy"
+    replicate: bool = False
+    report: Literal["observed", "predicted"] = "observed"
+    cost_aware: bool = False
     cost: LinearCost | None = None
     risk: str | Risk = "expectation"
     input_noise: InputNoise | None = None
@@ -117,6 +139,14 @@ class BayesianOptimization:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
+        for name, choices in (("batch", ("greedy", "joint")), ("report", ("observed", "predicted"))):
+            if getattr(self, name) not in choices:
+                raise SettingError(f'{name}: expected "{choices[0]}" or "{choices[1]}", got {getattr(self, name)!r}')
+        in_logs = isinstance(option, LogGain | None)
+        if self.cost_aware and not in_logs:
+            raise SettingError(f"cost_aware: expected an acquisition that is a logarithm, got {self.acquisition!r}")
+        if self.batch == "joint" and not isinstance(option, NoisyExpectedImprovement | None):
+            raise SettingError(f'batch: "joint" goes with "log_ei" and "log_nei", got {self.acquisition!r}')
         risk_of(self.risk)
         for name, record in (("cost", LinearCost), ("input_noise", InputNoise)):
             if not isinstance(getattr(self, name), (record, type(None))):
@@ -138,9 +168,9 @@ class BayesianOptimization:
         seed = int(torch.randint(0, 2**62, (1,), generator=generator, device=generator.device))
         state = BayesianState.empty(spec.dim, spec.n_objectives, spec.n_constraints, seed)
         if self.input_constraints:
-            anchor = self._domain(spec, None).anchor
+            anchor = self.domain_of(spec).anchor
             state = replace(state, memory={_ANCHOR: torch.from_numpy(anchor)})
-        return state if self.reference_point is None else settled(state, spec, self.reference_point)
+        return settled(state, spec, self.reference_point)
 
     def ready(self, spec: Spec, state: BayesianState, pending: int) -> int:
         """Return a number without meaning: any batch can be handed out at any time."""
@@ -151,8 +181,9 @@ class BayesianOptimization:
         return state.learn(seen)
 
     def result(self, spec: Spec, state: BayesianState) -> Front | None:
-        """Leave the best point to the optimizer, but for predictions that spaces with roles need."""
-        return role_result(spec, state, self)
+        """Leave the best point to the optimizer, but for predictions that are wanted or that roles need."""
+        front = role_result(spec, state, self)
+        return predicted_best(spec, state, self) if front is None and self.report == "predicted" else front
 
     def ask(
         self, spec: Spec, state: BayesianState, request: Request, generator: torch.Generator
@@ -160,7 +191,7 @@ class BayesianOptimization:
         """Return `request.n` candidates: of the start design first, then what a strategy proposes."""
         random = numpy_generator(generator)
         fixed = None if request.fixed is None else request.fixed.detach().to("cpu", torch.float64).numpy()
-        domain = self._domain(spec, held_roles(spec, fixed), state)
+        domain = self.domain_of(spec, state, held_roles(spec, fixed))
         pending = request.pending.detach().to("cpu", torch.float64).numpy()
         missing = (start_size(spec) if self.start is None else self.start) - len(state) - len(pending)
         n_design = max(0, min(request.n, missing))
@@ -181,7 +212,7 @@ class BayesianOptimization:
         x = torch.from_numpy(points).to(spec.device, spec.dtype)
         return state, Candidates(x)
 
-    def _domain(self, spec: Spec, fixed: Array | None, state: BayesianState | None = None) -> Domain:
+    def domain_of(self, spec: Spec, state: BayesianState | None = None, fixed: Array | None = None) -> Domain:
         """Return the space with some columns held, and a point that satisfies the known constraints where there are."""
         if not self.input_constraints:
             return Domain(spec.space, fixed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blackbox.algorithms.bayesian.gains import noise_of
 from blackbox.space import Space
 from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array
@@ -60,4 +61,4 @@ class Belief:
     @property
     def noise(self) -> float:
         """The variance of the noise of an evaluation, of the likeliest mode."""
-        return self.modes[0].hyper.noise
+        return noise_of(self.modes[0])

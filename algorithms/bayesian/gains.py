@@ -20,7 +20,7 @@ from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array, Index, Mask
 from blackbox.surrogates.likelihood import inverse_factor
 
-__all__ = ["Bound", "Gain", "JointInformation", "Knowledge", "MaxValueInformation", "NoisyImprovement"]
+__all__ = ["Bound", "Gain", "JointInformation", "Knowledge", "MaxValueInformation", "NoisyImprovement", "noise_of"]
 
 _TINY = 1e-300
 _ROOT_2PI = math.sqrt(2.0 * math.pi)
@@ -42,6 +42,11 @@ class Gain(Protocol):
     def condition(self, x: Array) -> Gain:
         """Return this gain once points of shape (p, d) are being evaluated."""
         ...
+
+
+def noise_of(process: GaussianProcess) -> float:
+    """Return the variance of the noise of an evaluation, standardised: the learned one and the median known one."""
+    return process.hyper.noise + (0.0 if process.variance is None else float(np.median(process.variance)))
 
 
 def _hazard(z: Array) -> Array:
@@ -91,6 +96,7 @@ class MaxValueInformation:
 
     def __init__(self, process: GaussianProcess, values: Array) -> None:
         self._reach, self._values = Reach(process, process.x[:0]), values
+        self._noise = noise_of(process)
 
     def __call__(self, x: Array) -> Array:
         """Return values."""
@@ -107,7 +113,7 @@ class MaxValueInformation:
         return MaxValueInformation(self._reach.process.condition(x), self._values)
 
     def _parts(self, sight: Sight) -> tuple[Array, Array, Array]:
-        noise = self._reach.process.hyper.noise
+        noise = self._noise
         std = np.sqrt(sight.variance)
         z = (sight.mean[:, None] - self._values) / std[:, None]
         h = _hazard(z)
@@ -157,7 +163,7 @@ class JointInformation:
         return JointInformation(self._reach.process.condition(x), self._optima)
 
     def _parts(self, sight: Sight) -> tuple[Array, Array, Array, Array]:
-        noise = max(self._reach.process.hyper.noise, _SHARP)
+        noise = max(noise_of(self._reach.process), _SHARP)
         c = sight.covariance
         mean = sight.mean[:, None] + c * self._shift
         raw = sight.variance[:, None] - c * c / self._spread
@@ -188,10 +194,13 @@ class Knowledge:
     process : GaussianProcess
     points : array, shape (p, d)
         Model points.
+    noise : float, optional
+        Variance of the noise of the evaluation, standardised; the process's by default.
     """
 
-    def __init__(self, process: GaussianProcess, points: Array) -> None:
+    def __init__(self, process: GaussianProcess, points: Array, noise: float | None = None) -> None:
         self._reach = Reach(process, points)
+        self._noise = noise_of(process) if noise is None else noise
         self._top = float(-self._reach.mean.min())
 
     def __call__(self, x: Array) -> Array:
@@ -206,11 +215,11 @@ class Knowledge:
 
     def condition(self, x: Array) -> Knowledge:
         """Return it with the points' predicted means believed."""
-        return Knowledge(self._reach.process.condition(x), self._reach.points)
+        return Knowledge(self._reach.process.condition(x), self._reach.points, self._noise)
 
     def _parts(self, sight: Sight) -> tuple[Array, Array, Array, Array]:
         """Return log E[max_i (a_i + b_i Z)] - max_i a_i, and its derivatives, from the upper envelope of the lines."""
-        noise = self._reach.process.hyper.noise
+        noise = self._noise
         variance, c = sight.variance, sight.covariance
         t = np.sqrt(variance + noise)
         a = np.concatenate([np.broadcast_to(-self._reach.mean, c.shape), -sight.mean[:, None]], axis=1)

@@ -19,6 +19,7 @@ __all__ = [
     "DifferentiableAcquisition",
     "JointEntropy",
     "KnowledgeGradient",
+    "LogGain",
     "MaxValueEntropy",
     "NoisyExpectedImprovement",
     "Option",
@@ -234,6 +235,7 @@ Option: TypeAlias = (
     | JointEntropy
     | UserAcquisition
 )
+LogGain: TypeAlias = NoisyExpectedImprovement | KnowledgeGradient | MaxValueEntropy | JointEntropy
 AcquisitionSetting: TypeAlias = str | Option | Callable[[Array, Belief], Array]
 
 NAMES: Mapping[str, Option | None] = {

@@ -20,6 +20,7 @@ from blackbox.algorithms.bayesian.gains import (
     Knowledge,
     MaxValueInformation,
     NoisyImprovement,
+    noise_of,
 )
 from blackbox.algorithms.bayesian.optima import n_levels, sample_optima
 from blackbox.algorithms.bayesian.options import (
@@ -253,7 +254,7 @@ def _informed(
 
 def _lowest(mode: GaussianProcess, known: Array) -> float:
     """Return the lowest predicted mean among known points: the optimum is no higher where there is no noise."""
-    if not len(known) or mode.hyper.noise > 1e-6:
+    if not len(known) or noise_of(mode) > 1e-6:
         return math.inf
     return float(mode.predict(known)[0].min())
 

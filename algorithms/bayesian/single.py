@@ -11,25 +11,33 @@ import numpy as np
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.joint import improve_jointly
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import UserAcquisition, option_of
 from blackbox.algorithms.bayesian.proposal import LATER, Pace, Proposer, best_new
+from blackbox.algorithms.bayesian.repeats import with_repeats
 from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
-from blackbox.algorithms.bayesian.view import look
+from blackbox.algorithms.bayesian.unit_cost import cost_model
+from blackbox.algorithms.bayesian.view import View, look
 from blackbox.surrogates.kernels import Array
 from blackbox.surrogates.likelihood import Prior
 
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["PRIOR", "SPARSE", "SingleObjective"]
+__all__ = ["PRIOR", "SPARSE", "SingleObjective", "prior_of"]
 
 _KNOWN = 400  # evaluated points, most promising first, that other acquisitions look at
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
 PRIOR = Prior(shift=-1.4, together=0.15)
 SPARSE = Prior(sparse=0.1)  # few columns matter
+
+
+def prior_of(settings: BayesianOptimization) -> Prior:
+    """Return what is expected of hyper-parameters."""
+    return SPARSE if settings.sparse else PRIOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,13 @@ class SingleObjective:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        prior = SPARSE if settings.sparse else PRIOR
+        prior = prior_of(settings)
         view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior)
         waiting = domain.model(pending)
         base = view.acquisition
+        if settings.cost_aware:
+            cost, costed = cost_model(view.state, domain, Fitting(), prior, random)
+            view, base = replace(view, state=costed), replace(base, cost=cost)
         if not domain.free.all():
             held = domain.model(domain.fill(state.x.numpy()[view.order], random))
             base = base.relative_to(held)
@@ -59,17 +70,38 @@ class SingleObjective:
         taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
         option = option_of(settings.acquisition)
         if option is None or not base.modes:
-            points, pace = _improving(base.condition(waiting), domain, anchors, taken, n, random, state)
+            believed = base.condition(waiting)
+            points, pace = _improving(believed, domain, anchors, taken, n, random, state)
+            points = _finished(points, believed, domain, state, view, random, settings)
             return points, replace(view.state, promise=pace.promise, turn=pace.turn)
         known = domain.model(domain.fill(state.x.numpy()[view.order[:_KNOWN]], random))
         score = make_score(
             option, base, domain, known=known, anchors=anchors, waiting=waiting, n=len(state), random=random
         )
-        points, lost = _scored(score, base.condition(waiting), domain, anchors, taken, n, random)
+        believed = base.condition(waiting)
+        points, lost = _scored(score, believed, domain, anchors, taken, n, random)
+        points = _finished(points, believed, domain, state, view, random, settings)
         reason = f"{_name(settings)} was finite nowhere: log expected improvement instead" if lost else ""
         if lost:
             warnings.warn(reason, RuntimeWarning, stacklevel=2)
         return points, replace(view.state, fallbacks=view.state.fallbacks + lost, reason=reason)
+
+
+def _finished(
+    points: Array,
+    believed: Acquisition,
+    domain: Domain,
+    state: BayesianState,
+    view: View,
+    random: np.random.Generator,
+    settings: BayesianOptimization,
+) -> Array:
+    """Return a batch improved as a whole, with repeats of noisy points, where that is wanted."""
+    if settings.batch == "joint" and len(points) > 1:
+        points = domain.canonical(improve_jointly(believed, domain, points, random))
+    if settings.replicate and believed.modes:
+        points = with_repeats(points, believed, domain, state.x.numpy()[view.order])
+    return points
 
 
 def _improving(

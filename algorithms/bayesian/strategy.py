@@ -105,7 +105,7 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
         natural_batch=settings.batch_size,
         roles=("fidelity", "task", "environment"),
         extras=("cost", "gradient"),
-        own_result=settings.input_noise is not None,
+        own_result=settings.input_noise is not None or settings.report == "predicted",
         single_precision=False,
         max_dim=_SOBOL_DIM,
     )
@@ -116,4 +116,6 @@ def _objectives(settings: BayesianOptimization) -> tuple[int, int | None]:
         return 1, 1
     if not isinstance(option_of(settings.acquisition), NoisyExpectedImprovement | None):
         return 1, 1  # made for one objective
+    if settings.cost_aware or settings.replicate or settings.batch == "joint" or settings.report == "predicted":
+        return 1, 1
     return 1 if settings.several == "auto" else 2, 4 if settings.several == "hypervolume" else None

@@ -39,6 +39,8 @@ class View:
         Whether evaluating a point again would give the same value, as far as anybody has said or shown.
     warp : Warp
         Of the objective's values, before the models standardise them.
+    predicted : array, shape (n,), or None
+        The predicted median of the true value of each evaluation; None where no noise is believed in.
     """
 
     acquisition: Acquisition
@@ -46,6 +48,7 @@ class View:
     order: Index
     deterministic: bool
     warp: Warp
+    predicted: Array | None = None
 
 
 def look(
@@ -68,23 +71,28 @@ def look(
     limits, state = limits_of(state, points, usable, domain, fitting, prior, random)
     modes: list[GaussianProcess] = []
     log_weights, best, exact, warping = np.zeros(0), np.inf, True, Warp()
+    predicted: Array | None = None
     if feasible.any():
-        variance = _variance(state, usable)
+        variance = _variance(state, usable, noise)
         rows = np.flatnonzero(usable)
         rows = rows[nearest_rows(points[rows], np.where(feasible[rows], values[rows], np.inf))]
+        level = None if noise is None else 0.0  # a given noise stands in the variances, warped as values are
         warping = Warp.fit(values[rows], warp=warp)
         slope = None if variance is None else _warped_variance(warping, values[rows], variance[rows])
         data = merge_repeats(points[rows], warping(values[rows]), slope)
         modes, log_weights, fitted = model_outcome(
-            data, domain.layout, state.objectives[0], fitting, noise=noise, prior=prior, random=random
+            data, domain.layout, state.objectives[0], fitting, noise=level, prior=prior, random=random
         )
         state = replace(state, objectives=[fitted])
-        exact = variance is None and noise is None and not data.conflict
-        deterministic = not fitted.noisy and variance is None and not data.conflict
+        exact = variance is None and not data.conflict
+        deterministic = not fitted.noisy and exact
         rank, best = _ranked(modes, log_weights, warping(values), points, feasible, deterministic)
         order = _order(rank, state.violations.numpy(), usable, feasible)
+        if not deterministic:
+            standard = modes[0].standard
+            predicted = warping.inverse(rank * standard.spread + standard.shift)
     acquisition = Acquisition(tuple(modes), log_weights, best, tuple(limits), success, caution(usable))
-    return View(acquisition, state, order, exact or noise == 0.0, warping)
+    return View(acquisition, state, order, exact or noise == 0.0, warping, predicted)
 
 
 def _order(values: Array, violations: Array, usable: Mask, feasible: Mask) -> Index:
@@ -109,13 +117,14 @@ def _ranked(
     return rank, float(rank[feasible].min())
 
 
-def _variance(state: BayesianState, usable: Mask) -> Array | None:
-    """Return the known variance of each value; unknown ones get the median; None where none is known."""
+def _variance(state: BayesianState, usable: Mask, noise: float | None) -> Array | None:
+    """Return the variance of each value: told, else given, else the median told one; None where none is known."""
     variance = state.variance.numpy()[:, 0]
     known = np.isfinite(variance) & usable
-    if not known.any():
+    if not known.any() and not noise:
         return None
-    return np.asarray(np.where(known, np.maximum(variance, 0.0), np.median(variance[known])))
+    other = float(np.median(variance[known])) if noise is None else noise
+    return np.asarray(np.where(known, np.maximum(variance, 0.0), other))
 
 
 def _warped_variance(warp: Warp, values: Array, variance: Array) -> Array:

@@ -16,6 +16,7 @@ from blackbox.algorithms.consensus._options import require
 from blackbox.algorithms.consensus._runs import next_points
 from blackbox.algorithms.consensus._settings import Settings
 from blackbox.algorithms.consensus._step import Ensemble, learn, start
+from blackbox.state import TRANSIENT
 
 __all__ = ["ConsensusBased", "ConsensusState"]
 
@@ -34,12 +35,15 @@ class ConsensusState:
         Consensus, variance, effective sample size and best value of each step.
     recorded : int
         How many rows of `path` are in use.
+    shown : Tensor, shape (n, d), or None
+        The points that were handed out, in the units of the space, where the space is real.
     """
 
     ensemble: Ensemble
     units: Tensor
     path: Tensor
     recorded: int
+    shown: Tensor | None = field(default=None, metadata=TRANSIENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,29 +132,41 @@ class ConsensusBased:
         ensemble = state.ensemble
         if ensemble.step > 0:
             ensemble = next_points(self.settings, ensemble, generator, cube=self._cube(spec))
-        return replace(state, ensemble=ensemble), Candidates(spec.space.from_unit(ensemble.x[0]))
+        x = spec.space.from_unit(ensemble.x[0])
+        shown = x if spec.space.is_real else None
+        return ConsensusState(ensemble, state.units, state.path, state.recorded, shown), Candidates(x)
 
     def tell(self, spec: Spec, state: ConsensusState, seen: Seen, generator: torch.Generator) -> ConsensusState:
         """Learn the values of a generation; points from outside stand in for the worst particles."""
-        x = spec.space.to_unit(seen.x)[None]
-        f = torch.where(seen.failed, torch.nan, seen.values[:, 0])[None]
+        x = self._told_points(spec, state, seen)
+        f = seen.values.T  # NaN where failed
         units, v = state.units, None
         if spec.n_constraints:
             units = _constraint_units(units, seen.violations)
             v = (seen.violations.clamp_min(0) / torch.where(units > 0, units, 1.0)).sum(1)[None]
         e = state.ensemble
-        own = ~seen.external
-        if bool(seen.external.any()):
+        if seen.may_have_external and bool(seen.external.any()):
+            own = ~seen.external
             e = insert(e, x[:, seen.external], f[:, seen.external], None if v is None else v[:, seen.external])
             x, f, v = x[:, own], f[:, own], None if v is None else v[:, own]
         if x.shape[1]:
             x, f, v = _align(e, x, f, v)
             e = learn(self.settings, e, x, f, v)
-        return self._recorded(replace(state, ensemble=e, units=units))
+        return self._recorded(ConsensusState(e, units, state.path, state.recorded))
 
     def result(self, spec: Spec, state: ConsensusState) -> Front | None:
         """Leave it to the optimizer: the best point told."""
         return None
+
+    def _told_points(self, spec: Spec, state: ConsensusState, seen: Seen) -> Tensor:
+        """Return told points in the unit cube, shape (1, m, d): the particles themselves where they are shown there."""
+        own = state.ensemble.x
+        if seen.x is state.shown:
+            return own
+        x: Tensor = spec.space.to_unit(seen.x)
+        if spec.space.is_real and len(x) == own.shape[1]:
+            x = torch.where((spec.space.from_unit(own[0]) == seen.x).all(1, keepdim=True), own[0], x)
+        return x[None]
 
     def _recorded(self, state: ConsensusState) -> ConsensusState:
         if not self.record:

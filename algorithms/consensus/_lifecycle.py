@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from blackbox.algorithms.consensus._domain import Cube, enter, move
 from blackbox.algorithms.consensus._noise import pick_rows
 from blackbox.algorithms.consensus._options import AdaptiveSize, Restarts
 from blackbox.algorithms.consensus._settings import Settings
-from blackbox.algorithms.consensus._step import Ensemble, merit
+from blackbox.algorithms.consensus._step import Ensemble, changed, merit
 
 __all__ = ["ensemble_variance", "insert", "restart", "shrink"]
 
@@ -34,11 +33,11 @@ def shrink(options: AdaptiveSize, e: Ensemble, generator: torch.Generator) -> En
     if e.variance > 0 and math.isfinite(variance):
         size = math.ceil(n * (1 + options.rate * (variance - e.variance) / e.variance))
         size = max(min(size, n), min(options.smallest, n))
-    e = replace(e, variance=variance)
+    e = changed(e, variance=variance)
     if size == n:
         return e
     kept = torch.rand((runs, n), generator=generator, device=e.f.device).argsort(1)[:, :size]
-    return replace(
+    return changed(
         e,
         y=pick_rows(e.y, kept),
         at=pick_rows(e.at, kept) if e.at.shape[1] else e.at,
@@ -46,6 +45,7 @@ def shrink(options: AdaptiveSize, e: Ensemble, generator: torch.Generator) -> En
         v=e.v.gather(1, kept) if e.v.shape[1] else e.v,
         moments=torch.stack([pick_rows(m, kept) for m in e.moments]) if e.moments.shape[2] else e.moments,
         rows=e.rows[:, :0],
+        moves=[],  # those are of the old size
     )
 
 
@@ -64,7 +64,7 @@ def restart(settings: Settings, options: Restarts, e: Ensemble, generator: torch
         step = torch.randn(shape, dtype=like.dtype, device=like.device, generator=generator).mul_(options.scale)
         fresh = move(e.y if e.at.shape[1] == 0 else e.at, step, settings.domain, cube)
     here = stuck[:, None, None]
-    return replace(
+    return changed(
         e,
         y=torch.where(here, fresh, e.y),
         at=torch.where(here, fresh, e.at) if e.at.shape[1] else e.at,
@@ -97,7 +97,7 @@ def insert(e: Ensemble, x: Tensor, f: Tensor, v: Tensor | None) -> Ensemble:
     better = merit(f, v, e) < merit(e.f.gather(1, worst), old_v, e)
     index = worst[..., None].expand(-1, -1, x.shape[-1])
     new = torch.where(better[..., None], x, pick_rows(e.y, worst))
-    return replace(
+    return changed(
         e,
         y=e.y.scatter(1, index, new),
         at=e.at.scatter(1, index, torch.where(better[..., None], x, pick_rows(e.at, worst))) if e.at.shape[1] else e.at,

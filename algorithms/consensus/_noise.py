@@ -10,9 +10,9 @@ from torch import Tensor
 __all__ = [
     "covariance_noise",
     "diffusion",
-    "ensemble_difference",
+    "pick_flat",
     "pick_rows",
-    "random_below",
+    "random_subset",
 ]
 
 
@@ -80,21 +80,18 @@ def pick_rows(x: Tensor, rows: Tensor) -> Tensor:
     return x.reshape(runs * n, d).index_select(0, rows.reshape(-1)).reshape(runs, -1, d)
 
 
-def ensemble_difference(x: Tensor, first: Tensor, second: Tensor) -> Tensor:
-    """Return x[first] - x[second] for points x (B, N, d) and rows (B, n), shape (B, n, d).
-
-    For random rows its covariance is about twice that of the ensemble.
-    """
-    return pick_rows(x, first).sub_(pick_rows(x, second))
+def pick_flat(x: Tensor, rows: Tensor) -> Tensor:
+    """Return points x (B, n, d) at rows (B, k) that are counted through all runs, shape (B, k, d)."""
+    runs, n, d = x.shape
+    return x.reshape(runs * n, d).index_select(0, rows.reshape(-1)).view(*rows.shape, d)
 
 
-def random_below(threshold: Tensor, shape: torch.Size, generator: torch.Generator) -> Tensor:
-    """Return events of probability threshold / 2**16 + 1/2 (B, n, 1), int16, shape (B, n, d), bool.
+def random_subset(threshold: Tensor, generator: torch.Generator, *, out: Tensor) -> Tensor:
+    """Fill `out` (B, n, d) with ones of probability threshold / 2**16 + 1/2 (B, n, 1), int16, and zeros; return it.
 
     Four coordinates share one draw of 64 bits.
     """
-    count = shape.numel()
-    bits = torch.empty((count + 3) // 4, dtype=torch.int64, device=threshold.device)
-    bits.random_(-(2**63), None, generator=generator)
-    events: Tensor = bits.view(torch.int16)[:count].view(shape) < threshold
-    return events
+    count = out.numel()
+    bits = torch.empty((count + 3) // 4, dtype=torch.int64, device=out.device)
+    bits = bits.random_(-(2**63), None, generator=generator).view(torch.int16)[:count].view(out.shape)
+    return out.copy_((bits < threshold).view(torch.uint8))  # converted faster than bool

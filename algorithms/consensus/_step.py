@@ -7,16 +7,20 @@ three are pure, apart from the generator: they return new ensembles, and never e
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from blackbox.algorithms.consensus._domain import Cube, enter, move
 from blackbox.algorithms.consensus._draws import Draws, apply_subset_and_jumps, draw_ahead
-from blackbox.algorithms.consensus._noise import covariance_noise, diffusion, ensemble_difference, pick_rows
+from blackbox.algorithms.consensus._noise import covariance_noise, diffusion, pick_flat, pick_rows
 from blackbox.algorithms.consensus._options import Alpha
+from blackbox.algorithms.consensus._quick import is_quick, quick_points, rank_members
 from blackbox.algorithms.consensus._settings import Settings
+from blackbox.algorithms.consensus._sparse import Move, draw_and_move, draw_moves, moved, remember, steps_ahead
 from blackbox.algorithms.consensus._weights import (
     alpha_for_share,
     consensus_point,
@@ -31,9 +35,9 @@ __all__ = ["Ensemble", "alpha_of", "best_of", "learn", "merit", "propose", "star
 _CUBE = Cube()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ensemble:
-    """N particles in the unit cube for each of B runs.
+    """N particles in the unit cube for each of B runs; never changed in place: see `changed`.
 
     Parameters
     ----------
@@ -67,6 +71,8 @@ class Ensemble:
         Of the ensemble after the last step (for an adaptive size).
     draws : Draws
         Random numbers of this step and some to come.
+    moves : list of Move
+        What moves in this step and some to come, in place of `draws` on a CPU.
     drawn : int
         How many of these were used.
     step : int
@@ -91,8 +97,20 @@ class Ensemble:
     moments: Tensor
     variance: float
     draws: Draws
+    moves: list[Move]
     drawn: int
     step: int
+
+
+_values_of = attrgetter(*(f.name for f in fields(Ensemble)))
+
+
+def changed(ensemble: Ensemble, **new: Any) -> Ensemble:
+    """Return a copy with other values of some fields, as `dataclasses.replace` does in many times the time."""
+    other = Ensemble(*_values_of(ensemble))
+    for name, value in new.items():
+        setattr(other, name, value)
+    return other
 
 
 def start(
@@ -127,6 +145,7 @@ def start(
         moments=x.new_zeros((2, *x.shape)) if settings.adam else x.new_zeros((2, 0, 0, 0)),
         variance=math.nan,
         draws=Draws.none(x),
+        moves=[],
         drawn=0,
         step=0,
     )
@@ -157,6 +176,9 @@ def learn(settings: Settings, ensemble: Ensemble, x: Tensor, f: Tensor, v: Tenso
     `x` is usually `ensemble.x`, but may be what was evaluated in its place. Values that are NaN or infinite are
     failed evaluations: they weigh nothing, and replace nothing that is finite.
     """
+    if v is None and x.is_cpu and _only_remembers(settings, ensemble):
+        y, f = remember(ensemble.y, ensemble.f, x, f.to(ensemble.f.dtype))
+        return changed(ensemble, y=y, f=f, step=ensemble.step + 1)
     f = f.to(ensemble.f.dtype).nan_to_num(math.inf, math.inf, math.inf)
     v = f[:, :0] if v is None else torch.where(torch.isfinite(f), v, math.inf)
     e = ensemble
@@ -179,12 +201,18 @@ def learn(settings: Settings, ensemble: Ensemble, x: Tensor, f: Tensor, v: Tenso
         at = at if at.shape[1] == 0 else e.at.scatter(1, index, at)
         f = e.f.scatter(1, rows, f)
         v = e.v.scatter(1, rows, v) if v.shape[1] else v
-    e = replace(e, y=y, at=at, f=f, v=v, best_x=best[0], best_f=best[1], best_v=best[2], stale=best[3], step=e.step + 1)
+    e = changed(e, y=y, at=at, f=f, v=v, best_x=best[0], best_f=best[1], best_v=best[2], stale=best[3], step=e.step + 1)
     if v.shape[1]:
-        e = replace(e, weight=_next_weight(settings, e))
+        e = changed(e, weight=_next_weight(settings, e))
     if settings.alpha.schedule == "multiply":
         e = _grow_alpha(settings.alpha, e)
     return e
+
+
+def _only_remembers(settings: Settings, e: Ensemble) -> bool:
+    """Return whether the better points of all particles are all that there is to learn."""
+    greedy = settings.memory is not None and settings.memory.greedy
+    return greedy and settings.alpha.schedule != "multiply" and e.rows.shape[1] == 0 and not _must_track(settings, e)
 
 
 def _must_track(settings: Settings, e: Ensemble) -> bool:
@@ -223,9 +251,9 @@ def _next_weight(settings: Settings, e: Ensemble) -> Tensor:
 
 def _grow_alpha(schedule: Alpha, e: Ensemble) -> Ensemble:
     if e.step > 1:
-        return replace(e, alpha=torch.minimum(e.alpha * schedule.factor, e.ceiling))
+        return changed(e, alpha=torch.minimum(e.alpha * schedule.factor, e.ceiling))
     unit = spread_of(merit(e.f, e.v, e)) if schedule.relative else torch.ones_like(e.alpha)
-    return replace(e, alpha=schedule.start / unit, ceiling=schedule.largest / unit)
+    return changed(e, alpha=schedule.start / unit, ceiling=schedule.largest / unit)
 
 
 # ---- moving ----------------------------------------------------------------------------------------------------------
@@ -246,6 +274,8 @@ def propose(settings: Settings, ensemble: Ensemble, generator: torch.Generator, 
     partial = scope == "partial"
     base = e.y if e.at.shape[1] == 0 else e.at
     own = pick_rows(base, e.rows) if partial else base
+    if own.is_cpu and is_quick(settings):
+        return _propose_sparse(settings, e, generator)
     pool, drawn = e.draws, e.drawn
     if Draws.needed(settings) and settings.hopping is None:
         if not pool.fits(drawn, own.shape[0], own.shape[1]):
@@ -253,22 +283,36 @@ def propose(settings: Settings, ensemble: Ensemble, generator: torch.Generator, 
         draws, drawn = pool.at(drawn), drawn + 1
     else:
         draws = pool
+    if is_quick(settings):
+        x = quick_points(settings, e.y, merit(e.f, e.v, e), draws, generator)
+        return changed(e, x=x, rows=e.rows[:, :0], draws=pool, drawn=drawn)
     gap, w, source = _gap_to_consensus(settings, e, own, draws.rows)
     if settings.hopping is not None:
         noise = torch.randn(own.shape, dtype=own.dtype, device=own.device, generator=generator)
         step, base = noise.mul_(settings.hopping.radius), own - gap
-        return replace(e, x=move(base, step, settings.domain, cube))
+        return changed(e, x=move(base, step, settings.domain, cube))
     drift = gap
     if settings.adam is not None:
         drift, moments = _adam(settings, e, gap, partial)
-        e = replace(e, moments=moments)
+        e = changed(e, moments=moments)
     step = _noise(settings, e, own, gap, w, source, draws, generator)
     step = step.sub_(drift, alpha=settings.drift * settings.dt)
     if settings.memory is not None and not settings.memory.greedy:
         step = _pull_to_memory(settings, e, own, step, generator, partial)
     step = apply_subset_and_jumps(settings, step, draws, generator)
     x = move(own, step, settings.domain, cube)
-    return replace(e, x=x, rows=e.rows if partial else e.rows[:, :0], draws=pool, drawn=drawn)
+    return changed(e, x=x, rows=e.rows if partial else e.rows[:, :0], draws=pool, drawn=drawn)
+
+
+def _propose_sparse(settings: Settings, e: Ensemble, generator: torch.Generator) -> Ensemble:
+    f, ahead = merit(e.f, e.v, e), steps_ahead(e.y)
+    if ahead == 1 and len(f) > 1:
+        return changed(e, x=draw_and_move(settings, e.y, f, generator), rows=e.rows[:, :0])
+    moves, drawn = e.moves, e.drawn
+    if drawn >= len(moves):
+        moves, drawn = draw_moves(settings, e.y, ahead, generator), 0
+    x = moved(settings, e.y, f, moves[drawn])
+    return changed(e, x=x, rows=e.rows[:, :0], moves=moves, drawn=drawn + 1)
 
 
 def alpha_of(settings: Settings, f: Tensor, e: Ensemble) -> Tensor:
@@ -308,18 +352,12 @@ def _gap_to_consensus(
 
 def _own_consensus(settings: Settings, e: Ensemble, f: Tensor, own: Tensor, rows: Tensor) -> Tensor:
     """Return the consensus of the batch `rows` (size, B, N) of each particle, shape (B, N, d)."""
-    members = rows.unbind(0)
-    values = [f.gather(1, row) for row in members]
+    members = [row.reshape(-1) for row in rows.unbind(0)]
     if settings.alpha.schedule == "hard":
-        least, best = values[0], members[0]
-        for value, row in zip(values[1:], members[1:], strict=True):
-            best = torch.where(value < least, row, best)
-            least = torch.minimum(value, least)
-        itself = torch.arange(f.shape[1], device=f.device)
-        return pick_rows(e.y, torch.where(least < math.inf, best, itself))
-    told = torch.stack(values, -1)
+        return pick_flat(e.y, rank_members(f.reshape(-1), members).view(f.shape))
+    told = torch.stack([f.reshape(-1).index_select(0, row).view(f.shape) for row in members], -1)
     w = consensus_weights(told, alpha_of(settings, f, e)[:, None].expand_as(f))
-    points = torch.stack([pick_rows(e.y, row) for row in members], -2)
+    points = torch.stack([pick_flat(e.y, row) for row in rows.unbind(0)], -2)
     known = torch.isfinite(told).any(-1)[..., None]
     return torch.where(known, consensus_point(points, w), own)
 
@@ -338,7 +376,7 @@ def _noise(
     options = settings.noise
     cooling = math.log(max(e.step - 1, 0) + math.e) if options.cooling == "logarithmic" else 1.0
     if options.kind == "difference":
-        noise = ensemble_difference(e.y, draws.rows[-2], draws.rows[-1])
+        noise = pick_flat(e.y, draws.rows[-2]).sub_(pick_flat(e.y, draws.rows[-1]))
         return noise.mul_(draws.factors if cooling == 1 else draws.factors / cooling)
     if options.kind == "covariance":
         f = merit(e.f, e.v, e)
@@ -389,4 +427,4 @@ def _next_block(settings: Settings, e: Ensemble, generator: torch.Generator) -> 
     if order.shape[1] != n or cursor + size > n:
         order = torch.rand((runs, n), generator=generator, device=e.f.device).argsort(1)
         cursor = 0
-    return replace(e, rows=order[:, cursor : cursor + size], order=order, cursor=cursor + size)
+    return changed(e, rows=order[:, cursor : cursor + size], order=order, cursor=cursor + size)

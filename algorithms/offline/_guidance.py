@@ -19,13 +19,14 @@ from blackbox.errors import SettingError
 from blackbox.surrogates.flow import integrate
 from blackbox.surrogates.reporting import report
 
-__all__ = ["Box", "Guidance", "sample_guided"]
+__all__ = ["Box", "Guidance", "Sampled", "sample_guided"]
 
 Cone = Literal["gain", "centred", "none"]
 Velocity = Callable[[Tensor, float], Tensor]
 Predict = Callable[[Tensor], Tensor]
 
 _STAGE = "sampling designs"
+_PARTS = (8, 4, 2, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +50,15 @@ class Guidance:
         whatever the predictors, and its factors (1 - t) / t to the sum 1.
     guided_from : float in (0, 1), default 0.8
         The time up to which the flow is followed alone.
-    noise : float, default 0.1
-        g: the deviation of offspring is g sqrt(dt).
+    noise : float, default 0.5
+        g: the deviation of offspring is g sqrt(dt); 0.1 as published.
     warm_steps : int, default 16
         Steps up to `guided_from`.
     method : {"heun", "euler"}, default "heun"
         How those steps are made.
-    guided_steps : int, default 40
+    guided_steps : int, default 20
         Steps from `guided_from` to 1.
-    rounds : int, default 4
+    rounds : int, default 8
         Passes of the guided part; one as published. From the second on, streams start from their archived designs,
         carried back along the straight path with fresh noise to a time that comes closer to 1 with each pass.
     closer : float in (0, 1], default 0.7
@@ -67,6 +68,8 @@ class Guidance:
     cone : {"gain", "centred", "none"}, default "gain"
         Which of the neighbours' designs a stream may take: those whose gain (nadir - f) / (nadir - ideal), or whose
         -f in standardised units, as published, is within the cone of its weight; or any.
+    cone_width : float, default 8
+        What the opening angles of the cones are multiplied by; 1 as published.
     through_flow : bool, default False
         Whether the gradient goes through the velocity, too. As published, the velocity is a constant in it.
     elite : int, default 2000
@@ -79,14 +82,15 @@ class Guidance:
     strength: float = 5.0
     gradient: Literal["unit", "plain"] = "unit"
     guided_from: float = 0.8
-    noise: float = 0.1
+    noise: float = 0.5
     warm_steps: int = 16
     method: Literal["heun", "euler"] = "heun"
-    guided_steps: int = 40
-    rounds: int = 4
+    guided_steps: int = 20
+    rounds: int = 8
     closer: float = 0.7
     scalarisation: Scalarisation = "tchebycheff"
     cone: Cone = "gain"
+    cone_width: float = 8.0
     through_flow: bool = False
     elite: int = 2000
 
@@ -105,7 +109,7 @@ class Guidance:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise SettingError(f"{name}: expected one of {list(allowed)}, got {getattr(self, name)!r}")
-        for name in ("strength", "noise"):
+        for name in ("strength", "noise", "cone_width"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise SettingError(f"{name}: expected a finite number >= 0, got {getattr(self, name)!r}")
         if not 0 < self.guided_from < 1:
@@ -120,6 +124,7 @@ class Guidance:
         The cone is the sound one, not that of the code, and archives start with the best points, not the worst.
         """
         return cls(
+            noise=0.1,
             strength=2.0,
             gradient="plain",
             warm_steps=800,
@@ -127,6 +132,7 @@ class Guidance:
             guided_steps=200,
             rounds=1,
             scalarisation="weighted_sum",
+            cone_width=1.0,
             elite=0,
         )
 
@@ -141,6 +147,24 @@ class Box:
     def clip(self, x: Tensor) -> Tensor:
         """Return the nearest point inside."""
         return torch.minimum(torch.maximum(x, self.lower), self.upper)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What was found.
+
+    Attributes
+    ----------
+    archive : Archive
+    elite : Elite
+    way : list of Archive
+        The archive at the start, after an eighth, a quarter and half of the first pass, and after each pass but the
+        last: from the data to what is predicted to be best.
+    """
+
+    archive: Archive
+    elite: Elite
+    way: list[Archive]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +187,8 @@ def sample_guided(
     box: Box,
     settings: Guidance,
     generator: torch.Generator,
-) -> tuple[Archive, Elite]:
-    """Return the best design of each stream, and the best of all designs on the way.
+) -> Sampled:
+    """Return the best design of each stream, the best of all designs on the way, and the way itself.
 
     Parameters
     ----------
@@ -189,6 +213,8 @@ def sample_guided(
     """
     n, d = len(streams), start.x.shape[1]
     archive, elite = start, Elite(start.x, start.values, max(1, settings.elite))
+    way = [start]
+    marks = [{max(1, settings.guided_steps // part) for part in parts} for parts in (_PARTS, (1,))]
     for round_ in range(settings.rounds):
         early = 1.0 - (1.0 - settings.guided_from) * settings.closer**round_
         x = torch.randn((n, d), generator=generator, dtype=start.x.dtype, device=start.x.device)
@@ -203,17 +229,18 @@ def sample_guided(
             t = early + step * dt
             push = _push(settings, round_, t, dt)
             moved = now.x + now.velocity * dt
+            frame = Frame.of(archive.values)
             if push:
-                frame = Frame.of(archive.values)
                 moved = moved + push * _uphill(velocity, predict, now, t, streams, frame, box, settings)
-            now, values = _compete(velocity, predict, moved, t + dt, dt, streams, archive, box, settings, generator)
-            frame = Frame.of(torch.cat([archive.values, values]))
+            now, values = _compete(velocity, predict, moved, t + dt, dt, streams, frame, box, settings, generator)
             archive = archive.improved(now.design, values, streams, frame, settings.scalarisation)
             if settings.elite:
                 elite.add(now.design, values)
+            if step + 1 in marks[round_ > 0]:
+                way.append(archive)
             report(_STAGE, round_ * settings.guided_steps + step + 1, settings.rounds * settings.guided_steps)
     elite.settle()
-    return archive, elite
+    return Sampled(archive, elite, way[:-1])
 
 
 def _seen(velocity: Velocity, x: Tensor, t: float, box: Box) -> _Step:
@@ -263,7 +290,7 @@ def _compete(
     t: float,
     dt: float,
     streams: Streams,
-    archive: Archive,
+    frame: Frame,
     box: Box,
     settings: Guidance,
     generator: torch.Generator,
@@ -275,7 +302,6 @@ def _compete(
     with torch.no_grad():
         born = _seen(velocity, offspring, t, box)
         values = predict(born.design)
-    frame = Frame.of(torch.cat([archive.values, values[:: max(1, copies)]]))
     pool = streams.neighbours.unsqueeze(-1) * copies + torch.arange(copies, device=moved.device)
     pool = pool.reshape(n, -1)
     offered, weights = values[pool], streams.weights.unsqueeze(1)

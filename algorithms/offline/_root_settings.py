@@ -20,8 +20,9 @@ class Synthetic:
 
     Parameters
     ----------
-    per_epoch : int, default 8
-        How many are drawn for each epoch.
+    per_epoch : int, optional
+        How many are drawn for each epoch. Default: so many that there are about 8192 pairs, 8 at least (the published
+        number) and 256 at most.
     lengthscale : (float, float), optional
         l is drawn uniformly from this interval. Default: 0.9 to 1.1 times the median distance between the data.
     scale : (float, float), default (0.8, 1.2)
@@ -35,7 +36,7 @@ class Synthetic:
         Whether other `rows` are drawn for every epoch, or the same serve for all.
     """
 
-    per_epoch: int = 8
+    per_epoch: int | None = None
     lengthscale: Interval | None = None
     scale: Interval = (0.8, 1.2)
     noise: float = 0.1
@@ -43,7 +44,8 @@ class Synthetic:
     redraw: bool = False
 
     def __post_init__(self) -> None:
-        whole_number(self.per_epoch, "per_epoch", 1)
+        if self.per_epoch is not None:
+            whole_number(self.per_epoch, "per_epoch", 1)
         for name in ("lengthscale", "scale"):
             given = getattr(self, name)
             if given is not None:
@@ -121,7 +123,7 @@ class Proposing:
         How many of the best points of the data are translated.
     oversample : int, default 32
         How many designs are sampled for each of a batch, in each round.
-    rounds : int, default 3
+    rounds : int, default 6
         1: translate points of the data. More: translate the best predicted designs of a round again.
     ranked : bool, default True
         Hand out the best predicted designs; otherwise they come in the order of their sources.
@@ -139,7 +141,7 @@ class Proposing:
     best_possible: float | None = None
     sources: int = 1024
     oversample: int = 32
-    rounds: int = 3
+    rounds: int = 6
     ranked: bool = True
     neighbours: bool = True
     judges: tuple[Interval, ...] = ((0.6, 0.03), (1.0, 0.1), (1.5, 0.3))

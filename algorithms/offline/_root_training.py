@@ -18,6 +18,7 @@ from blackbox.surrogates.walks import Ends, WalkTable, tabulate_walks, walk
 __all__ = ["Learned", "PairSource", "learn"]
 
 _WORTH = 8  # functions from which tabulated walks cost less
+_PAIRS, _FEWEST, _MOST = 8192, 8, 256  # pairs of an epoch, and the functions that make them
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,12 @@ class PairSource:
         )
 
     @property
+    def per_epoch(self) -> int:
+        """How many functions are drawn for an epoch."""
+        starts = min(self.walks.starts, len(self.data.x))
+        return self.synthetic.per_epoch or min(max(_FEWEST, -(-_PAIRS // starts)), _MOST)
+
+    @property
     def is_redrawn(self) -> bool:
         """Whether other rows condition the functions of every epoch."""
         return self.rows is not None and self.synthetic.redraw
@@ -115,7 +122,7 @@ class PairSource:
     def tabulate(self) -> WalkTable | None:
         """Return the ends of walks for all functions of an epoch (of all epochs, for the same rows), where it pays."""
         walks, pool = self.walks, self.pool()
-        functions = self.synthetic.per_epoch * (1 if self.is_redrawn else self.n_epochs)
+        functions = self.per_epoch * (1 if self.is_redrawn else self.n_epochs)
         if not walks.tolerance or len(pool) > walks.starts or functions < _WORTH:
             return None
         return tabulate_walks(
@@ -153,7 +160,7 @@ class PairSource:
     def ends(self) -> Ends:
         """Return the ends of walks on newly drawn functions."""
         low, scale = self.lengthscale, self.synthetic.scale
-        u = torch.rand((2, self.synthetic.per_epoch), generator=self.generator, device=self.data.x.device)
+        u = torch.rand((2, self.per_epoch), generator=self.generator, device=self.data.x.device)
         lengths, scales = (a + (b - a) * u[k].double() for k, (a, b) in enumerate((low, scale)))
         if self.table is not None:
             return self.table.at(lengths, scales)

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from blackbox.algorithms.evolutionary.ranking import ranks
 from blackbox.algorithms.evolutionary.reference import das_dennis, das_dennis_size, simplex_directions
 
 __all__ = ["Frame", "Scalarisation", "Streams", "alignment", "make_streams", "worth"]
@@ -61,7 +62,7 @@ class Frame:
         Wider, because a stream at the end of the front would have nothing to gain beyond it otherwise, and the front
         would shrink from its ends.
         """
-        front = values[_is_front(values)]
+        front = values[ranks(values, stop=1) == 0]
         ideal, nadir = front.amin(0), front.amax(0)
         least = 1e-3 * (values.amax(0) - values.amin(0)) + 1e-4 * ideal.abs() + 1e-3  # never lost in rounding
         margin = _MARGIN * torch.maximum(nadir - ideal, least)
@@ -72,14 +73,7 @@ class Frame:
         return (self.nadir - values) / (self.nadir - self.ideal)
 
 
-def _is_front(values: Tensor) -> Tensor:
-    """Return which rows of values of shape (n, m) no other row dominates, by all pairs."""
-    no_worse = (values.unsqueeze(0) <= values.unsqueeze(1)).all(-1)
-    better = (values.unsqueeze(0) < values.unsqueeze(1)).any(-1)
-    return ~(no_worse & better).any(1)
-
-
-def make_streams(m: int, count: int, neighbours: int | None, *, device: torch.device) -> Streams:
+def make_streams(m: int, count: int, neighbours: int | None, *, width: float = 1.0, device: torch.device) -> Streams:
     """Return at least `count` evenly spread weights (as many where a lattice would be twice that), float32.
 
     Parameters
@@ -91,6 +85,8 @@ def make_streams(m: int, count: int, neighbours: int | None, *, device: torch.de
         lattice grows in leaps; where it had more than twice as many rows, two layers with at most that many are.
     neighbours : int, optional
         Default m + 1, itself included.
+    width : float, default 1
+        What the opening angles are multiplied by.
 
     References
     ----------
@@ -110,7 +106,8 @@ def make_streams(m: int, count: int, neighbours: int | None, *, device: torch.de
     cosine = (unit @ unit.mT).fill_diagonal_(2.0)
     order = cosine.topk(min(max(m, (neighbours or m + 1) - 1) + 1, len(weights)))
     angles = order.values[:, 1 : m + 1].clamp(-1.0, 1.0).acos()
-    cone = angles.mean(-1).cos() if angles.shape[1] else torch.full_like(weights[:, 0], -1.0)
+    opening = width * angles.mean(-1) if angles.shape[1] else torch.full_like(weights[:, 0], math.pi)
+    cone = opening.clamp_max(math.pi).cos()
     return Streams(weights, order.indices[:, : neighbours or m + 1], cone)
 
 

@@ -11,11 +11,11 @@ from torch import Tensor
 from blackbox.algorithms.evolutionary.ranking import ranks
 from blackbox.algorithms.evolutionary.survival import survive_nsga2
 
-__all__ = ["Selection", "distinct", "order_designs"]
+__all__ = ["Selection", "distinct", "hedged_order", "order_designs"]
 
 Selection = Literal["hypervolume", "crowding"]
 
-_REFERENCE = 1.1
+_REFERENCE = 2.2
 _MOST = 1000  # designs that compete by hypervolume
 _EXACT_OBJECTIVES = 3
 _SAMPLES = 1 << 15
@@ -65,6 +65,43 @@ def order_designs(values: Tensor, count: int, kind: Selection, generator: torch.
     rest = torch.ones(len(values), dtype=torch.bool, device=values.device)
     rest[chosen] = False
     return torch.cat([chosen, order[rest[order]]])
+
+
+def hedged_order(
+    values: Tensor, level: Tensor, count: int, share: float, kind: Selection, generator: torch.Generator
+) -> Tensor:
+    """Return the rows, best first, shape (n,), of which a share of each beginning comes from stations on the way.
+
+    Parameters
+    ----------
+    values : Tensor, shape (n, m)
+    level : Tensor, shape (n,), int64
+        0 for designs that are predicted to be best; the number of its station for one on the way there.
+    count : int
+    share : float in [0, 1)
+        Stations take turns.
+    kind, generator
+        Of `order_designs`.
+    """
+    ahead = (level == 0).nonzero()[:, 0]
+    best = ahead[order_designs(values[ahead], count, kind, generator)] if len(ahead) else ahead
+    turns: list[Tensor] = []
+    places: list[Tensor] = []
+    for station in range(1, int(level.max()) + 1):
+        rows = (level == station).nonzero()[:, 0]
+        if len(rows):
+            wanted = int(share * count) // int(level.max()) + 1
+            turns.append(rows[order_designs(values[rows], wanted, kind, generator)])
+            places.append(torch.arange(len(rows), device=rows.device))
+    if not turns:
+        return best
+    others = torch.cat(turns)[torch.cat(places).argsort(stable=True)]
+    if not share:
+        return torch.cat([best, others])
+    # The k-th hedge stands where a share of what is before it are hedges.
+    when_best = torch.arange(len(best), device=best.device) / (1.0 - share)
+    when_other = (torch.arange(len(others), device=best.device) + 0.5) / share
+    return torch.cat([best, others])[torch.cat([when_best, when_other]).argsort(stable=True)]
 
 
 def _greedy_exact(values: Tensor, count: int) -> Tensor:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from blackbox._arguments import whole_number
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
-from blackbox.algorithms.offline._archive import assign
+from blackbox.algorithms.offline._archive import Archive, assign
 from blackbox.algorithms.offline._data import Told, TrainingSet, no_rows, training_set, with_seen
-from blackbox.algorithms.offline._guidance import Guidance, sample_guided
+from blackbox.algorithms.offline._guidance import Guidance, Sampled, sample_guided
 from blackbox.algorithms.offline._models import Models, fit_models
 from blackbox.algorithms.offline._streams import Frame, make_streams
-from blackbox.algorithms.offline._subset import Selection, distinct, order_designs
+from blackbox.algorithms.offline._subset import Selection, distinct, hedged_order
 from blackbox.errors import SettingError
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.surrogates.flow import FlowSettings
@@ -58,8 +58,8 @@ class ParetoFlow:
     Predictors of the objectives and a flow of the designs are trained once, when designs are first asked for after
     data. Then streams of designs, one a weight vector, follow the flow and the predictors' gradient, compete with
     their neighbours and fill an archive; of all designs seen, those handed out are distinct, inside the bounds, and
-    best first: any number may be asked for, and asked for again, without training anew. Real, integer and ordinal
-    parameters.
+    best first: any number may be asked for, and asked for again, without training anew. Real, integer, ordinal,
+    categorical (as logits) and conditional parameters.
 
     Told data train; what is told of designs that were asked is kept, and trains, too, once more data are told.
 
@@ -78,6 +78,9 @@ class ParetoFlow:
         How many standard deviations of the predictors' members are added to a prediction.
     selection : {"hypervolume", "crowding"}, default "hypervolume"
         How designs are chosen in the end.
+    hedge : float in [0, 1), default 0.2
+        Share of the designs that is chosen, by the same means, from stations on the way from the data to what is
+        predicted to be best: a prediction is the less to be trusted, the further it is from the data. 0 as published.
     known : bool, default True
         Whether points of the data may be handed out where nothing is predicted to beat them, as published.
 
@@ -110,6 +113,7 @@ class ParetoFlow:
     targets: Literal["log", "standard"] = "log"
     pessimism: float = 0.0
     selection: Selection = "hypervolume"
+    hedge: float = 0.2
     known: bool = True
 
     def __post_init__(self) -> None:
@@ -120,29 +124,45 @@ class ParetoFlow:
             raise SettingError(f'selection: expected "hypervolume" or "crowding", got {self.selection!r}')
         if isinstance(self.pessimism, bool) or not math.isfinite(self.pessimism) or self.pessimism < 0:
             raise SettingError(f"pessimism: expected a finite number >= 0, got {self.pessimism!r}")
+        if isinstance(self.hedge, bool) or not 0 <= self.hedge < 1:
+            raise SettingError(f"hedge: expected a number in [0, 1), got {self.hedge!r}")
         for name, kind in (("predictors", EnsembleSettings), ("flow", FlowSettings), ("guidance", Guidance)):
             value = getattr(self, name)
             if not isinstance(value, kind) and not (value is None and name != "guidance"):
                 raise SettingError(f"{name}: expected {kind.__name__}, got {value!r}")
 
     @classmethod
-    def published(cls) -> ParetoFlow:
-        """Return the settings of the paper and its code, without their faults: hours of training on a CPU."""
+    def published(cls, *, exact: bool = False) -> ParetoFlow:
+        """Return the sizes of the paper: 2 x 2048 units, 200 epochs; a flow of 3 x 512 units, at most 1000 epochs.
+
+        Parameters
+        ----------
+        exact : bool, default False
+            Whether everything is as published (but for the faults of the code, which are mended): batches of 128 in
+            float32, the time added, plain gradients, 1000 Euler steps, weighted sums, crowding distance; many hours on
+            a CPU. Otherwise batches of 1024 with bfloat16 products, early stopping, and the sampling of the default.
+        """
+        if exact:
+            return cls(
+                predictors=EnsembleSettings(),
+                flow=FlowSettings.published(),
+                guidance=Guidance.published(),
+                targets="standard",
+                selection="crowding",
+                hedge=0.0,
+            )
         return cls(
-            predictors=EnsembleSettings(),
-            flow=FlowSettings.published(),
-            guidance=Guidance.published(),
-            targets="standard",
-            selection="crowding",
+            predictors=EnsembleSettings(batch_size=1024, learning_rate=2e-3, patience=20, precision="bfloat16"),
+            flow=FlowSettings(
+                hidden=(512, 512, 512), epochs=1000, batch_size=1024, schedule="constant", precision="bfloat16"
+            ),
         )
 
     @property
     def capabilities(self) -> Capabilities:
-        """Two objectives or more; real, integer and ordinal parameters without conditions; data first."""
+        """Two objectives or more, no constraints, any kind of parameter; data first."""
         return Capabilities(
             objectives=(2, None),
-            categorical=False,
-            conditional=False,
             natural_batch=self.designs,
             needs_data=True,
         )
@@ -205,34 +225,30 @@ class ParetoFlow:
         """Return the state with the designs of one more pass of guided sampling, best first."""
         models = state.models
         assert models is not None
-        streams = make_streams(spec.n_objectives, self.guidance.streams, self.guidance.neighbours, device=spec.device)
+        guidance = self.guidance
+        streams = make_streams(
+            spec.n_objectives, guidance.streams, guidance.neighbours, width=guidance.cone_width, device=spec.device
+        )
         rows = table.best(len(streams))
         x, values = models.encode(spec, table.x[rows]), models.targets.apply(table.values[rows])
         start = assign(x, values, streams, Frame.of(values), self.guidance.scalarisation)
-        archive, elite = sample_guided(
-            models.flow.velocity, models.predict, start, streams, models.box(), self.guidance, generator
+        sampled = sample_guided(
+            models.flow.velocity, models.predict, start, streams, models.box(spec), self.guidance, generator
         )
-        found = torch.cat([archive.x, elite.x]), torch.cat([archive.values, elite.values])
-        return self._arrange(spec, state, found, start.x, n, generator)
+        return self._arrange(spec, state, sampled, n, generator)
 
     def _arrange(
-        self,
-        spec: Spec,
-        state: ParetoFlowState,
-        found: tuple[Tensor, Tensor],
-        start: Tensor,
-        n: int,
-        generator: torch.Generator,
+        self, spec: Spec, state: ParetoFlowState, sampled: Sampled, n: int, generator: torch.Generator
     ) -> ParetoFlowState:
         """Return the state with found designs decoded, without repetitions, best first, before those left over."""
         models = state.models
         assert models is not None
-        z, values = found
+        z, values, level = _gathered(sampled)
         if not self.known:
-            fresh = (torch.cdist(z, start) > _NEAR_DUPLICATE).all(-1)
-            z, values = z[fresh], values[fresh]
+            fresh = (torch.cdist(z, sampled.way[0].x) > _NEAR_DUPLICATE).all(-1)
+            z, values, level = z[fresh], values[fresh], level[fresh]
         rows = distinct(z, _NEAR_DUPLICATE)
-        x, values = models.decode(spec, z[rows]), values[rows]
+        x, values, level = models.decode(spec, z[rows]), values[rows], level[rows]
         if not spec.space.is_real:  # what is handed out is the nearest level: predict that
             with torch.no_grad():
                 values = models.predict(models.encode(spec, x))
@@ -242,11 +258,21 @@ class ParetoFlow:
         rows = rows[rows >= taken] - taken
         if not len(rows):
             return state
-        x, values = x[rows], models.targets.invert(values[rows])
+        x, values, level = x[rows], models.targets.invert(values[rows]), level[rows]
         low, high = state.told.values.to(torch.float64).aminmax(dim=0)
         scaled = (values / 2 - low / 2) / torch.where(high > low, high / 2 - low / 2, 1.0)
-        order = order_designs(scaled, max(n, self.designs), self.selection, generator)
+        count = max(n, self.designs)
+        order = hedged_order(scaled, level, count, self.hedge, self.selection, generator)
         return replace(state, designs=torch.cat([state.designs, x[order]]))
+
+
+def _gathered(sampled: Sampled) -> tuple[Tensor, Tensor, Tensor]:
+    """Return designs, values, and how far on the way each is: 0 for the end of it, from 1 on for its stations."""
+    elite = Archive(sampled.elite.x, sampled.elite.values)
+    parts = [sampled.archive, elite, *sampled.way]
+    levels = [0, 0, *range(1, len(sampled.way) + 1)]
+    level = [torch.full((len(p.x),), k, device=p.x.device) for p, k in zip(parts, levels, strict=True)]
+    return torch.cat([p.x for p in parts]), torch.cat([p.values for p in parts]), torch.cat(level)
 
 
 def _default_predictors(rows: int) -> EnsembleSettings:

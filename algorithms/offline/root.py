@@ -66,9 +66,10 @@ class ROOT:
     once with their mean.
 
     The defaults are the method of the paper with the two values in their right places, and with these differences,
-    each of which a setting undoes: the kernel is scaled to the data and its noise is larger, many designs are
-    sampled for each that is handed out, and those are the best predicted ones. `ROOT.published()` is the authors'
-    program.
+    each of which a setting undoes: the kernel is scaled to the data and its noise is larger; the network and its
+    training are smaller, the walks have fewer and larger steps; no best value of an oracle is needed; and many
+    designs are sampled, translated again and varied, of which posterior means of different smoothness choose those
+    that are handed out (`Proposing`). `ROOT.published()` is the authors' program.
 
     Parameters
     ----------
@@ -141,9 +142,9 @@ class ROOT:
         sequences : bool
             Their settings for categorical sequences (True), or for real variables.
         best_possible : float, optional
-            They use the best value of the oracle; minimised. See `ROOT`.
+            They use the best value of the oracle; minimised. See `Proposing`.
         rows : int, optional
-            Rows that are drawn anew for every epoch (15000 for TF-Bind-8). Default: all, up to 20000.
+            Rows that are drawn anew for every epoch (15000 for TF-Bind-8). Default: all, up to 10000.
         epochs : int, default 100
 
         References
@@ -153,7 +154,9 @@ class ROOT:
         around: tuple[float, float] = (6.0, 6.5) if sequences else (0.75, 1.25)
         return cls(
             epochs=epochs,
-            synthetic=Synthetic(lengthscale=around, scale=around, noise=0.01, rows=rows or 20000, redraw=True),
+            synthetic=Synthetic(
+                per_epoch=8, lengthscale=around, scale=around, noise=0.01, rows=rows or 10000, redraw=True
+            ),
             walks=Walks(steps=100, rate=0.05 if sequences else 0.001),
             bridge=BridgeSettings(
                 width=1024,

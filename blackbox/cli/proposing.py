@@ -29,7 +29,7 @@ def propose(
             "--algorithm",
             "-a",
             metavar="NAME",
-            help="Default: root for one objective, pareto-flow for several.",
+            help="Default: root for one objective; pareto-flow, or else surrogate-evolution, for several.",
             show_default=False,
         ),
     ] = None,
@@ -89,7 +89,7 @@ def propose(
     objectives = [Objective(name) for name in objective or []] + [Objective(name, True) for name in maximize or []]
     objectives = objectives or [_last_column(data, set(ignore or []))]
     table = read_csv(data, objectives, space=parameters, ignore=ignore or [])
-    made = _algorithm(algorithm, settings, len(objectives))
+    made = _algorithm(algorithm or settings.pop("kind", None) or _default(table), settings)
     if out is not None and not out.parent.is_dir():
         raise SettingError(f"--out: there is no folder {out.parent}")
     console = Console(stderr=True, highlight=False)
@@ -124,18 +124,31 @@ def _last_column(data: Path, ignored: set[str]) -> Objective:
     return Objective(names[-1])
 
 
-def _algorithm(name: str | None, settings: dict[str, Any], m: int) -> Algorithm[Any]:
+def _default(table: Table) -> str:
+    """Return the name of the algorithm for a table: one that can serve it."""
+    from blackbox.algorithms import ParetoFlow
+    from blackbox.serving import obstacle
+
+    if len(table.objectives) == 1:
+        return "root"
+    reason = obstacle(ParetoFlow().capabilities, table.space, len(table.objectives), 0)
+    if reason is None:
+        return "pareto-flow"
+    typer.echo(f"surrogate-evolution, because pareto-flow cannot serve this table: {reason}", err=True)
+    return "surrogate-evolution"
+
+
+def _algorithm(name: str, settings: dict[str, Any]) -> Algorithm[Any]:
     """Return the offline algorithm of a name, written in any case, with or without hyphens."""
     from blackbox import algorithms
     from blackbox.cli.records import make_record
     from blackbox.cli.settings import nearest
 
     known = {_plain(each): each for each in algorithms.__all__}
-    wanted = name or settings.pop("kind", None) or ("root" if m == 1 else "paretoflow")
     settings.pop("kind", None)
-    found = known.get(_plain(str(wanted)))
+    found = known.get(_plain(str(name)))
     if found is None:
-        raise SettingError(f"--algorithm: no algorithm is called {wanted!r}{nearest(str(wanted), list(known))}")
+        raise SettingError(f"--algorithm: no algorithm is called {name!r}{nearest(str(name), list(known))}")
     made: Algorithm[Any] = make_record(getattr(algorithms, found), settings, inside="algorithm.")
     if not made.capabilities.needs_data and made.capabilities.learns:
         offline = [each for each in algorithms.__all__ if _is_offline(getattr(algorithms, each))]

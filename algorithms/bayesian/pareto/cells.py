@@ -37,7 +37,7 @@ def infer_reference(values: Array) -> Array:
 
     References
     ----------
-    H. Ishibuchi, H. Imada, Y. Setoguchi, Y. Nojima, Reference point specification in hypervolume calculation for fair
+    H. Ishibuchi, R. Imada, Y. Setoguchi, Y. Nojima, Reference point specification in hypervolume calculation for fair
     comparison and efficient search, 2017 (a point slightly worse than the nadir).
     """
     front = values[nondominated_rows(values)]

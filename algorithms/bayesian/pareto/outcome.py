@@ -73,12 +73,6 @@ class Outcome:
         samples = np.concatenate([self.samples, np.zeros((added, self.samples.shape[1]))])
         return replace(self, modes=modes, samples=samples)
 
-    def rougher(self, factor: float) -> Outcome:
-        """Return this outcome with all lengthscales times `factor`, of the likeliest mode."""
-        if self.samples is not None:
-            return self
-        return Outcome((self.modes[0].rougher(factor),), np.zeros(1))
-
 
 def given_samples(process: GaussianProcess, x: Array, normal: Array) -> tuple[Outcome, Array]:
     """Return the outcome given joint samples of the noiseless function at points, and the samples, shape (s, q).

@@ -13,19 +13,18 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.pareto.outcome import Outcome
 from blackbox.algorithms.bayesian.pareto.view import look
-from blackbox.algorithms.bayesian.proposal import ENUMERATE
-from blackbox.algorithms.bayesian.search import Effort, Scored, enumerate_cells, first_new, maximise
-from blackbox.algorithms.bayesian.single import PRIOR
+from blackbox.algorithms.bayesian.search import Effort
+from blackbox.algorithms.bayesian.single import PRIOR, SPARSE
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
 
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["Fronts", "Ready", "best_new", "prepare"]
+__all__ = ["LATER", "Fronts", "Ready", "prepare"]
 
-_FIRST = Effort()
-_LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)  # for all but the first of a batch
+
+LATER = Effort(spread=48, local=64, starts=2, evaluations=7, rounds=3)  # for all but the first of a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def prepare(
 ) -> Ready:
     """Return the models of the data, aware of what is pending and held."""
     noise = None if settings.noise == "auto" else float(settings.noise)
-    view = look(state, domain, Fitting(), random, noise=noise, prior=PRIOR)
+    view = look(state, domain, Fitting(), random, noise=noise, prior=SPARSE if settings.sparse else PRIOR)
     known, waiting = domain.model(state.x.numpy()), domain.model(pending)
     anchors = domain.fill(state.x.numpy()[view.best], random)
     fronts = Fronts(view.outcomes, view.fronts, view.chance)
@@ -109,15 +108,3 @@ def prepare(
         fronts = fronts.relative_to(domain.model(held))
     taken = np.concatenate([known, waiting]) if view.exact else waiting
     return Ready(fronts.condition(waiting), view.reference, anchors, taken, view.state)
-
-
-def best_new(
-    score: Scored, domain: Domain, anchors: Array, taken: Array, random: np.random.Generator, *, first: bool
-) -> Array:
-    """Return the full codes of the best point found that is none of `taken`, where there is one."""
-    if domain.n_cells <= ENUMERATE:
-        found = enumerate_cells(score, domain)
-    else:
-        found = maximise(score, domain, anchors, random, _FIRST if first else _LATER)
-    point = first_new(score, found, domain, taken, random)
-    return np.asarray(found.codes[0]) if point is None else point

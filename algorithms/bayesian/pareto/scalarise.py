@@ -13,7 +13,9 @@ from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.pareto.outcome import Outcome
-from blackbox.algorithms.bayesian.pareto.proposal import Fronts, best_new, prepare
+from blackbox.algorithms.bayesian.pareto.proposal import LATER, Fronts, prepare
+from blackbox.algorithms.bayesian.proposal import best_new
+from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array, Index
 
@@ -164,12 +166,12 @@ class Scalarised:
         ready = prepare(state, domain, pending, random, settings)
         fronts, taken = ready.fronts, ready.taken
         chosen: list[Array] = []
-        for i in range(n):
+        for _ in range(n):
             score: ScalarisedImprovement | Acquisition = fronts.chance
             if fronts.outcomes:
                 weights = random.dirichlet(np.ones(spec.n_objectives))
                 score = ScalarisedImprovement.of(fronts.outcomes, fronts.fronts, weights, fronts.chance, random)
-            point = best_new(score, domain, ready.anchors, taken, random, first=i == 0)
+            point = best_new(score, domain, ready.anchors, taken, random, LATER if chosen else Effort())[0]
             chosen.append(domain.canonical(point[None]))
             added = domain.model(chosen[-1])
             taken, fronts = np.concatenate([taken, added]), fronts.condition(added)

@@ -12,14 +12,16 @@ from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.pareto.acquisition import HypervolumeImprovement
 from blackbox.algorithms.bayesian.pareto.cells import Cells
-from blackbox.algorithms.bayesian.pareto.proposal import best_new, prepare
+from blackbox.algorithms.bayesian.pareto.proposal import LATER, Fronts, prepare
+from blackbox.algorithms.bayesian.proposal import best_new
+from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
 
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["Hypervolume"]
+__all__ = ["Hypervolume", "improvement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,19 @@ class Hypervolume:
         ready = prepare(state, domain, pending, random, settings)
         fronts, taken = ready.fronts, ready.taken
         chosen: list[Array] = []
-        for i in range(n):
-            score: HypervolumeImprovement | Acquisition = fronts.chance
-            if fronts.outcomes:
-                cells = tuple(Cells.of(front, ready.reference) for front in fronts.fronts)
-                score = HypervolumeImprovement(fronts.outcomes, cells, fronts.chance)
-            point = best_new(score, domain, ready.anchors, taken, random, first=i == 0)
+        for _ in range(n):
+            score = improvement(fronts, ready.reference)
+            point = best_new(score, domain, ready.anchors, taken, random, LATER if chosen else Effort())[0]
             chosen.append(domain.canonical(point[None]))
             if len(chosen) < n:
                 added = domain.model(chosen[-1])
                 taken, fronts = np.concatenate([taken, added]), fronts.condition(added)
         return np.concatenate(chosen), ready.state
+
+
+def improvement(fronts: Fronts, reference: Array) -> HypervolumeImprovement | Acquisition:
+    """Return what is maximised: the chance to be usable alone while nothing feasible is known."""
+    if not fronts.outcomes:
+        return fronts.chance
+    cells = tuple(Cells.of(front, reference) for front in fronts.fronts)
+    return HypervolumeImprovement(fronts.outcomes, cells, fronts.chance)

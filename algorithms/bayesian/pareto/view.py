@@ -10,6 +10,7 @@ from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting, merge_repeats, model_outcome, nearest_rows
 from blackbox.algorithms.bayesian.pareto.cells import nondominated_rows
+from blackbox.algorithms.bayesian.pareto.limit import TailedLimit
 from blackbox.algorithms.bayesian.pareto.outcome import Outcome, given_samples
 from blackbox.algorithms.bayesian.pareto.reference import reference_of
 from blackbox.algorithms.bayesian.state import BayesianState
@@ -82,7 +83,8 @@ def look(
     feasible = usable & (violations <= 0.0).all(axis=1)
     success, state = success_of(state, points, usable, domain, fitting)
     limits, state = limits_of(state, points, usable, domain, fitting, prior, random)
-    chance = Acquisition((), np.zeros(0), np.inf, tuple(limits), success, caution(usable))
+    tailed = tuple(TailedLimit(limit.process, limit.threshold) for limit in limits)
+    chance = Acquisition((), np.zeros(0), np.inf, tailed, success, caution(usable))
     if not feasible.any():
         rows = np.flatnonzero(usable)
         excess = np.maximum(violations[rows], 0.0).sum(1)

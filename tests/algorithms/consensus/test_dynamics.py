@@ -28,8 +28,10 @@ from blackbox.algorithms.consensus import (
     start,
 )
 from blackbox.algorithms.consensus._draws import draw_ahead
-from blackbox.algorithms.consensus._noise import covariance_noise, diffusion, random_below
-from blackbox.algorithms.consensus._step import best_of
+from blackbox.algorithms.consensus._noise import covariance_noise, diffusion, random_subset
+from blackbox.algorithms.consensus._quick import is_quick, quick_points
+from blackbox.algorithms.consensus._sparse import draw_moves, moved
+from blackbox.algorithms.consensus._step import Ensemble, best_of
 
 CLASSIC = Settings.classic()
 VARIANTS = {
@@ -227,7 +229,8 @@ def test_covariance_noise_has_the_weighted_covariance(m: int) -> None:
 
 def test_random_bits_have_their_probability() -> None:
     threshold = torch.tensor([-32768, -16384, 0, 32767], dtype=torch.int16)[None, :, None]
-    events = random_below(threshold, torch.Size((1, 4, 100_001)), torch.Generator().manual_seed(0)).double().mean(-1)[0]
+    out = torch.empty((1, 4, 100_001), dtype=torch.float64)
+    events = random_subset(threshold, torch.Generator().manual_seed(0), out=out).mean(-1)[0]
     assert (events - torch.tensor([0, 0.25, 0.5, 1.0], dtype=torch.float64)).abs().max() < 0.006
 
 
@@ -235,14 +238,88 @@ def test_draws_are_what_the_settings_say() -> None:
     settings = Settings(jumps=Jumps(probability=0.25, smallest=0.1, largest=0.1))
     like = torch.zeros((1, 1, 10), dtype=torch.float64)
     draws = draw_ahead(settings, 4, 1000, 7, like, torch.Generator().manual_seed(0))
-    assert draws.rows.shape[1:] == (4, 4, 1000)
-    assert draws.rows.min() == 0
-    assert draws.rows.max() == 6
-    assert (draws.rows[:, 2] != draws.rows[:, 3]).all(), "a difference of a particle with itself"
-    assert set(draws.coordinate.flatten().tolist()) == set(range(10))
+    assert draws.rows.shape == (4, draws.places.shape[0], 4, 1000)
+    run = torch.arange(4)[:, None]
+    assert (draws.rows // 7 == run).all(), "a particle of another run"
+    assert len(draws.rows.unique()) == 28
+    assert (draws.rows[2] != draws.rows[3]).all(), "a difference of a particle with itself"
+    assert (draws.places // 10 == torch.arange(4000).view(4, 1000)).all()
+    assert len((draws.places % 10).unique()) == 10
     assert abs(float(draws.leaps.double().mean()) - 0.25) < 0.01
     assert abs(float(draws.jumps[draws.leaps].std()) - 0.1) < 0.005
     assert (draws.threshold[draws.leaps] == -32768).all()
+
+
+def test_moves_are_what_the_settings_say() -> None:
+    settings = Settings(jumps=Jumps(probability=0.25, smallest=0.1, largest=0.1))
+    y = torch.zeros((4, 100, 10), dtype=torch.float64)
+    moves = draw_moves(settings, y, 5, torch.Generator().manual_seed(0))
+    assert len(moves) > 1
+    for move in moves:
+        assert len(np.unique(move.places)) == len(move.places), "a place twice"
+        particles = move.places // 10
+        assert set(particles.tolist()) == set(range(400)), "a particle that does not move"
+        assert (move.movers[move.of] == particles[: len(move.of)]).all()
+        assert (move.movers[move.of] * 10 + move.columns == move.places[: len(move.of)]).all()
+        assert (move.members // 100 == move.movers // 100).all(), "a particle of another run"
+        for other in (move.plus, move.minus):
+            assert (other % 10 == move.columns).all()
+            assert (other // 1000 == particles[: len(move.of)] // 100).all()
+        assert (move.plus != move.minus).all(), "a difference of a particle with itself"
+    assert abs(sum(len(move.jumps) for move in moves) / (400 * len(moves)) - 0.25) < 0.02
+    assert abs(float(np.concatenate([move.jumps for move in moves]).std()) - 0.1) < 0.01
+    factors = np.log(np.concatenate([move.factors for move in moves]) / settings.noise.sigma)
+    assert abs(factors.std() / settings.noise.spread - 1) < 0.05
+
+
+def some_ensemble(runs: int = 3, n: int = 50, d: int = 4) -> Ensemble:
+    generator = torch.Generator().manual_seed(0)
+    e = start(Settings(), torch.rand((runs, n, d), generator=generator, dtype=torch.float64))
+    return learn(Settings(), e, e.x, sphere(e.x))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings(jumps=None, dt=0.7),
+        Settings(batch=MiniBatch(size=4), domain=Domain(method="clip")),
+    ],
+)
+def test_a_few_operations_do_what_the_general_ones_do(settings: Settings) -> None:
+    """The dense tensor program agrees with the general step, fed with the same draws."""
+    e = some_ensemble()
+    assert is_quick(settings)
+    general = replace(settings, noise=replace(settings.noise, cooling="logarithmic"))  # cooling by log(e) = 1 in step 1
+    assert not is_quick(general)
+    draws = draw_ahead(settings, 3, 50, 50, e.y, torch.Generator().manual_seed(1))
+    e.draws, e.drawn = draws, 0
+    slow = propose(general, e, torch.Generator().manual_seed(2)).x
+    quick = quick_points(settings, e.y, e.f, draws.at(0), torch.Generator().manual_seed(2))
+    assert torch.allclose(slow, quick, rtol=0, atol=1e-12)
+    assert (quick == e.y).any(-1).any()
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.7])
+def test_sparse_moves_equal_a_loop(rate: float) -> None:
+    """An independent loop over particles, fed with the same draws."""
+    settings, e = Settings(dt=rate, batch=MiniBatch(size=3)), some_ensemble()
+    e.f[1, 7] = math.inf
+    move = draw_moves(settings, e.y, 3, torch.Generator().manual_seed(1))[2]
+    points = moved(settings, e.y, e.f, move).reshape(-1, 4)
+    y, f = e.y.reshape(-1, 4).numpy(), e.f.reshape(-1).numpy()
+    expected = y.copy()
+    for place, column, of, plus, minus, factor in zip(
+        move.places, move.columns, move.of, move.plus, move.minus, move.factors, strict=False
+    ):
+        best = min(move.members[:, of], key=lambda row: f[row])
+        own = y[move.movers[of], column]
+        center = own + rate * (y[best, column] - own)
+        expected[divmod(place, 4)] = center + factor * (y.reshape(-1)[plus] - y.reshape(-1)[minus])
+    for place, jump in zip(move.places[len(move.of) :], move.jumps, strict=True):
+        expected[divmod(place, 4)] += jump
+    expected = np.where(expected < 0, -expected, np.where(expected > 1, 2 - expected, expected)).clip(0, 1)
+    assert np.abs(points.numpy() - expected).max() < 1e-12
 
 
 def test_adaptive_size_shrinks_with_the_variance_and_keeps_the_best() -> None:

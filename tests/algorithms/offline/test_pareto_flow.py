@@ -16,7 +16,7 @@ from blackbox.algorithms import ParetoFlow
 from blackbox.algorithms.offline import pareto_flow
 from blackbox.algorithms.offline._guidance import Guidance
 from blackbox.errors import NotReadyError, SettingError, SpaceError
-from blackbox.parameters import Integer, Ordinal, Real
+from blackbox.parameters import Categorical, Integer, Ordinal, Real
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.surrogates.flow import FlowSettings
 from blackbox.surrogates.reporting import Report, watching
@@ -167,6 +167,18 @@ def test_discrete_designs_are_distinct_and_a_finite_space_runs_out_gently() -> N
     assert len(optimizer.ask(4)) >= 1
 
 
+def test_categorical_columns_are_learned() -> None:
+    """Two objectives count letters: the designs found have none of the letters that both dislike."""
+    space = bb.Space({f"p{k}": Categorical(list("ACGT")) for k in range(6)})
+    optimizer = bb.Optimizer(space, TINY, objectives=2, seed=0)
+    x = space.from_unit(points(300, 6))
+    values = torch.stack([(x != 0).double().sum(1), (x != 1).double().sum(1)], 1)
+    optimizer.tell(space.batch(x), values)
+    found = optimizer.ask(32).x
+    assert_sound(optimizer, found, 32)
+    assert float((found <= 1).double().mean()) > 0.75 > float((x <= 1).double().mean())
+
+
 def test_known_points_can_be_left_out() -> None:
     optimizer = told(60, algorithm=replace(TINY, known=False))
     x = optimizer.ask(64).x
@@ -191,13 +203,22 @@ def test_training_can_be_watched() -> None:
 
 
 def test_published_settings_are_those_of_the_paper() -> None:
-    published = ParetoFlow.published()
+    published = ParetoFlow.published(exact=True)
     assert published.predictors == EnsembleSettings(hidden=(2048, 2048), epochs=200, batch_size=128)
+    assert published.predictors is not None
     assert published.flow is not None
     assert (published.flow.hidden, published.flow.epochs, published.flow.time) == ((512,) * 3, 1000, "added")
     guidance = published.guidance
     assert (guidance.strength, guidance.noise, guidance.offspring, guidance.guided_from) == (2.0, 0.1, 5, 0.8)
     assert guidance.warm_steps + guidance.guided_steps == 1000
+    fast = ParetoFlow.published()
+    assert fast.predictors is not None
+    assert fast.flow is not None
+    assert (fast.predictors.hidden, fast.predictors.epochs) == (
+        published.predictors.hidden,
+        published.predictors.epochs,
+    )
+    assert (fast.flow.hidden, fast.flow.epochs) == (published.flow.hidden, published.flow.epochs)
 
 
 @pytest.mark.parametrize(

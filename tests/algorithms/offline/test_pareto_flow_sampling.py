@@ -15,7 +15,7 @@ from blackbox.algorithms.offline._archive import Archive, assign
 from blackbox.algorithms.offline._guidance import Box, Guidance, sample_guided
 from blackbox.algorithms.offline._models import Targets
 from blackbox.algorithms.offline._streams import Frame, Streams, alignment, make_streams, worth
-from blackbox.algorithms.offline._subset import distinct, order_designs
+from blackbox.algorithms.offline._subset import distinct, hedged_order, order_designs
 from blackbox.metrics import hypervolume
 from blackbox.surrogates.flow import integrate
 
@@ -58,8 +58,8 @@ def run(concave: bool, guidance: Guidance, seed: int = 0) -> tuple[Archive, Arch
     rows = survive_nsga2(y, len(streams))[0]
     start = assign(z[rows], y[rows], streams, Frame.of(y[rows]), guidance.scalarisation)
     box = Box(-torch.ones(z.shape[1]), torch.ones(z.shape[1]))
-    archive, elite = sample_guided(normal_flow, f, start, streams, box, guidance, seeded(seed))
-    return start, archive, (elite.x, elite.values), streams
+    found = sample_guided(normal_flow, f, start, streams, box, guidance, seeded(seed))
+    return start, found.archive, (found.elite.x, found.elite.values), streams
 
 
 # -- streams -------------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_without_a_gradient_noise_and_choice_it_is_the_plain_flow() -> None:
     wide = Box(torch.full((4,), -50.0), torch.full((4,), 50.0))
     streams = make_streams(2, 30, 1, device=CPU)
     worst = Archive(torch.zeros(30, 4), torch.full((30, 2), 1e3))
-    _, elite = sample_guided(normal_flow, f, worst, streams, wide, replace(guidance, elite=10**6), seeded(4))
+    elite = sample_guided(normal_flow, f, worst, streams, wide, replace(guidance, elite=10**6), seeded(4)).elite
     x = torch.randn((30, 4), generator=seeded(4))
     x = integrate(normal_flow, x, 0.0, 0.8, 8)
     x = integrate(normal_flow, x, 0.8, 1.0, 12, method="euler")
@@ -254,19 +254,35 @@ def test_orders_are_permutations_with_the_front_first(m: int) -> None:
     assert hypervolume(values[nearly], reference) >= 0.99 * hypervolume(values[by_crowding], reference)
 
 
+def test_a_share_of_every_beginning_is_from_the_way() -> None:
+    values = torch.rand((100, 2), generator=seeded(5), dtype=torch.float64)
+    level = torch.arange(100) % 4
+    order = hedged_order(values, level, 40, 0.25, "hypervolume", seeded())
+    assert sorted(order.tolist()) == list(range(100))
+    for n in (8, 20, 32):
+        stations = level[order[:n]]
+        assert int((stations > 0).sum()) in (n // 4, n // 4 + 1)
+    assert set(level[order[:32]].tolist()) == {0, 1, 2, 3}
+    plain = hedged_order(values, level, 40, 0.0, "hypervolume", seeded())
+    assert (level[plain[:25]] == 0).all()
+
+
 # -- targets -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["log", "standard"])
 def test_targets_are_standardised_monotone_and_inverted(kind: str) -> None:
     generator = seeded(4)
-    values = torch.stack([torch.randn(500, generator=generator).mul(4).exp(), torch.rand(500, generator=generator)], 1)
+    wild = torch.randn(500, generator=generator).mul(4).exp()
+    values = torch.stack([wild, torch.rand(500, generator=generator), 1.0 - wild / wild.max()], 1)
     targets = Targets.of(values, kind)  # type: ignore[arg-type]
     scaled = targets.apply(values)
-    torch.testing.assert_close(scaled.mean(0), torch.zeros(2), atol=1e-4, rtol=0)
+    torch.testing.assert_close(scaled.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(targets.invert(scaled), values.double(), rtol=2e-3, atol=1e-4)
-    in_order = scaled[values[:, 0].argsort(), 0]
-    assert (in_order.diff() >= 0).all()
+    for j in range(3):
+        assert (scaled[values[:, j].argsort(), j].diff() >= 0).all()
+    bent = (scaled.std(0) > 0) & ~targets.near.isinf()
+    assert bent.tolist() == ([True, False, True] if kind == "log" else [False] * 3)
     below = targets.invert(scaled.amin(0, keepdim=True) - 0.1)
     assert (below < values.amin(0)).all()
 

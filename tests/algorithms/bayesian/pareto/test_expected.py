@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from blackbox import metrics
-from blackbox.algorithms.bayesian.acquisition import Acquisition, Limit
+from blackbox.algorithms.bayesian.acquisition import Acquisition, Limit, log_probability
 from blackbox.algorithms.bayesian.pareto.acquisition import HypervolumeImprovement
 from blackbox.algorithms.bayesian.pareto.cells import Cells
 from blackbox.algorithms.bayesian.pareto.expected import log_hypervolume_improvement
+from blackbox.algorithms.bayesian.pareto.limit import TailedLimit
 from blackbox.algorithms.bayesian.pareto.outcome import Outcome, given_samples
 from blackbox.algorithms.bayesian.pareto.scalarise import ScalarisedImprovement
 from blackbox.surrogates.gaussian_process import GaussianProcess, fit
@@ -104,7 +105,7 @@ def models(m: int, *, modes: int = 2) -> tuple[Outcome, ...]:
 
 def chance() -> Acquisition:
     x = np.random.default_rng(1).random((10, 3))
-    return Acquisition((), np.zeros(0), np.inf, (Limit(fit(x, x[:, 0] - 0.5, noise=0.01), 0.1),))
+    return Acquisition((), np.zeros(0), np.inf, (TailedLimit(fit(x, x[:, 0] - 0.5, noise=0.01), 0.1),))
 
 
 def assert_gradient(score: Any) -> None:
@@ -172,3 +173,15 @@ def test_scalarised_improvement_is_that_of_samples() -> None:
     draws = mean + std * random.standard_normal((20_000, 40, m))
     expected = np.maximum(scalar(front).min() - scalar(draws), 0.0).mean(0)
     np.testing.assert_allclose(value, expected, rtol=0.1, atol=0.01)
+
+
+def test_tailed_limits_doubt_what_is_all_but_ruled_out() -> None:
+    limit = chance().limits[0]
+    x = np.random.default_rng(3).random((50, 3))
+    sure, tailed = Limit(limit.process, limit.threshold)(x), limit(x)
+    mean, std = limit.process.predict(x)
+    z = (limit.threshold - mean) / std
+    expected = np.log(0.9 * np.exp(log_probability(z)[0]) + 0.1 * np.exp(log_probability(z / 5.0)[0]))
+    np.testing.assert_allclose(tailed, expected, rtol=1e-6)
+    assert (tailed[sure < -10.0] > sure[sure < -10.0] + 2.0).all()
+    assert (sure < -10.0).any()

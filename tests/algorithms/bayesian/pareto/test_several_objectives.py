@@ -74,9 +74,13 @@ def test_forty_evaluations_reach_the_front(problem: bb.Problem, reference: list[
 
 
 def test_an_inferred_reference_point_serves_as_well_and_is_settled() -> None:
-    optimizer = search(n=15)
+    optimizer = search(n=12)
+    assert "reference" not in optimizer._kernel.memory
+    while "reference" not in optimizer._kernel.memory and optimizer.n_evaluations < 45:
+        batch = optimizer.ask()
+        optimizer.tell(batch, two_wells(batch.x))
     settled = optimizer._kernel.memory["reference"].clone()
-    while optimizer.n_evaluations < 25:
+    for _ in range(3):
         batch = optimizer.ask()
         optimizer.tell(batch, two_wells(batch.x))
     assert torch.equal(optimizer._kernel.memory["reference"], settled)
@@ -152,7 +156,7 @@ def test_known_variances_are_used() -> None:
 
 @pytest.mark.parametrize("several", ["hypervolume", "scalarised"])
 def test_batches_and_pending_points_spread_over_the_front(several: Any) -> None:
-    optimizer = search(n=12, several=several)
+    optimizer = search(n=12, several=several, reference_point=(0.6, 0.6))
     batches = [optimizer.ask(4) for _ in range(3)]
     points = torch.cat([batch.x for batch in batches])
     gaps = torch.cdist(points, points) + 9.0 * torch.eye(12, dtype=torch.float64)
@@ -304,5 +308,36 @@ def test_what_does_not_fit_the_problem_is_refused() -> None:
         search(m=5, several="hypervolume", n=1)
 
 
+@pytest.mark.parametrize("several", ["hypervolume", "scalarised"])
+def test_known_constraints_on_inputs_are_kept(several: Any) -> None:
+    optimizer = search(n=12, batch=4, several=several, input_constraints=(lambda c: 0.8 - c["x0"] - c["x1"],))
+    assert (optimizer.result().x.sum(1) >= 0.8 - 1e-9).all()
+    assert fallbacks(optimizer) == 0
+
+
+def test_sparse_priors_find_the_two_columns_that_matter() -> None:
+    optimizer = search(lambda u: two_wells(u[:, :2]), d=20, n=24, batch=2, sparse=True, reference_point=(0.6, 0.6))
+    assert volume(optimizer, [0.6, 0.6]) > 0.2
+    assert fallbacks(optimizer) == 0
+
+
 def test_reference_points_may_be_arrays() -> None:
     assert BayesianOptimization(reference_point=np.array([1, 2])).reference_point == (1.0, 2.0)  # type: ignore[arg-type]
+
+
+def test_a_problems_own_reference_point_counts_and_is_kept_in_a_study(tmp_path: Any) -> None:
+    problem = DTLZ2(dim=3, n_objectives=2)
+    given = bb.Optimizer(problem, BayesianOptimization(reference_point=(1.1, 1.1)), seed=0)
+    own = bb.Optimizer(problem, BayesianOptimization(), seed=0)
+    with bb.Study(problem, BayesianOptimization(), tmp_path / "run.db", seed=0) as study:
+        study.run(evaluations=9, progress=False)
+    with bb.Study.open(tmp_path / "run.db") as study:
+        asked = study.ask()
+    for _ in range(9):
+        batch, same = given.ask(), own.ask()
+        given.tell(batch, problem(batch.x))
+        own.tell(same, problem(same.x))
+    assert torch.equal(own._kernel.memory["reference"], torch.tensor([1.1, 1.1], dtype=torch.float64))
+    x = own.ask().x
+    assert torch.equal(given.ask().x, x)
+    assert torch.equal(asked.x, x)

@@ -1,0 +1,56 @@
+"""The best point by what is predicted rather than by what noise made of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from blackbox.algorithm import Front, Spec
+from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.models import Fitting
+from blackbox.algorithms.bayesian.single import prior_of
+from blackbox.algorithms.bayesian.state import BayesianState
+from blackbox.algorithms.bayesian.view import View, look
+from blackbox.surrogates.kernels import Index
+from blackbox.surrogates.threads import one_thread
+
+if TYPE_CHECKING:
+    from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
+
+__all__ = ["models_of", "predicted_best"]
+
+
+def models_of(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> tuple[View, Domain]:
+    """Return the models of everything told, made anew and without a trace in the state, and the whole domain."""
+    noise = None if settings.noise == "auto" else float(settings.noise)
+    domain = Domain(spec.space)
+    random = np.random.default_rng(state.design_seed)
+    with np.errstate(all="ignore"), one_thread():
+        return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior_of(settings)), domain
+
+
+def predicted_best(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> Front:
+    """Return the evaluated feasible point whose predicted median is best, and that median.
+
+    The best observed one where no noise is believed in. Where nothing is feasible: the least violated point.
+    """
+    rows: Index = np.zeros(0, dtype=np.intp)
+    values = state.values.numpy()
+    if state.usable.any():
+        try:
+            view, _ = models_of(spec, state, settings)
+            rows = view.order[:1]
+            if view.predicted is not None:
+                values = view.predicted[:, None]
+        except (ArithmeticError, ValueError):
+            excess = np.maximum(state.violations.numpy(), 0.0).sum(1)
+            score = np.where(state.usable, np.where(excess > 0.0, np.inf, values[:, 0]), np.inf)
+            rows = np.argmin(score, keepdims=True)
+    at = torch.from_numpy(np.asarray(rows))
+
+    def moved(column: torch.Tensor) -> torch.Tensor:
+        return column[at].to(spec.device, spec.dtype)
+
+    return Front(moved(state.x), moved(torch.from_numpy(np.ascontiguousarray(values))), moved(state.violations))

@@ -1,0 +1,210 @@
+"""The default dynamics on a CPU: only the coordinates that move are touched, and what moves is drawn ahead.
+
+In a step of the default settings nearly all coordinates stay as they are: some particles jump in one coordinate, the
+others move in a random subset. Which ones does not depend on what is told, so it is drawn for several steps at once,
+as lists of places. These arrays are small: NumPy's calls cost a third of torch's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from blackbox.algorithms.consensus._settings import Settings
+
+__all__ = ["Move", "draw_and_move", "draw_moves", "moved", "remember", "steps_ahead"]
+
+_MOST_STEPS = 16
+# Of all runs and steps of one draw: few calls for many numbers, in arrays that fit a cache.
+_MOST_PARTICLES, _MOST_COORDINATES = 2**13, 2**17
+
+Array = NDArray[Any]
+
+
+@dataclass(slots=True)
+class Move:
+    """What moves in one step: s particles in p places in all, and j particles by a jump in one coordinate.
+
+    Particles are counted through all runs, places through the coordinates of all particles.
+
+    Parameters
+    ----------
+    movers : array, shape (s,), int64
+        The particles that move.
+    members : array, shape (k, s), int64
+        The particles of their mini-batches.
+    of : array, shape (p,), int64
+        Which mover a place belongs to, as a row of `movers`.
+    columns : array, shape (p,), int64
+        The coordinates of the places.
+    plus, minus : array, shape (p,), int64
+        Places of the two particles whose difference is the noise.
+    factors : array, shape (p,)
+        Of the difference.
+    places : array, shape (p + j,), int64
+        What moves: the places of the movers, then those that jump.
+    jumps : array, shape (j,)
+        By how much.
+    """
+
+    movers: Array
+    members: Array
+    of: Array
+    columns: Array
+    plus: Array
+    minus: Array
+    factors: Array
+    places: Array
+    jumps: Array
+
+
+def steps_ahead(y: Tensor) -> int:
+    """Return for how many steps of particles y (B, N, d) it pays to draw moves at once: at least one."""
+    total = y.shape[0] * y.shape[1]
+    return max(1, min(_MOST_STEPS, _MOST_PARTICLES // total, _MOST_COORDINATES // y.numel()))
+
+
+def draw_and_move(settings: Settings, y: Tensor, f: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the next points of many runs, as `moved` does, drawn and moved a few runs at a time."""
+    n, d = y.shape[1:]
+    runs = max(1, min(_MOST_PARTICLES // n, _MOST_COORDINATES // (n * d)))
+    points = torch.empty_like(y)
+    for part in (slice(start, start + runs) for start in range(0, len(y), runs)):
+        (move,) = draw_moves(settings, y[part], 1, generator)
+        points[part] = moved(settings, y[part], f[part], move)
+    return points
+
+
+def draw_moves(settings: Settings, y: Tensor, ahead: int, generator: torch.Generator) -> list[Move]:
+    """Return the moves of `ahead` steps of particles like y (B, n, d)."""
+    runs, n, d = y.shape
+    total = runs * n
+    jumps = settings.jumps
+    chance = 0.0 if jumps is None else jumps.probability
+    # 24 random bits each: times a whole number and rounded down, never the number itself.
+    kind, column = torch.rand((2, ahead * total), generator=generator).numpy()
+    normals = torch.randn(ahead * total, generator=generator).numpy()
+    is_leap = kind < chance
+    leapers, steppers = np.flatnonzero(is_leap), np.flatnonzero(~is_leap)
+    column = (column * np.float32(d)).astype(np.int64)
+    movers, leaping = (rows - rows // total * total for rows in (steppers, leapers))
+    drawn = _draw_steps(settings, movers, column.take(steppers), y.shape, generator)
+    members, of, columns, plus, minus = drawn
+    dtype = y.numpy().dtype
+    factors = np.exp(normals[: len(steppers)] * settings.noise.spread) * settings.noise.sigma
+    factors = factors.astype(dtype).take(of)
+    amounts = normals[len(steppers) :].astype(dtype)
+    if jumps is not None and chance > 0:  # given that it is below the chance, u / chance is uniform again
+        width = math.log(jumps.largest / jumps.smallest)
+        amounts *= np.exp(kind.take(leapers) * (width / chance)) * jumps.smallest
+    places = (movers * d).take(of) + columns
+    leaps = leaping * d + column.take(leapers)
+    edges = np.arange(ahead + 1) * total
+    first, jump = np.searchsorted(steppers, edges), np.searchsorted(leapers, edges)
+    place = np.searchsorted(of, first)
+    moves = []
+    for k in range(ahead):
+        s, p, j = (slice(edge[k], edge[k + 1]) for edge in (first, place, jump))
+        parts = (movers[s], members[:, s], of[p] - first[k], columns[p], plus[p], minus[p], factors[p])
+        moves.append(Move(*parts, np.concatenate((places[p], leaps[j])), amounts[j]))
+    return moves
+
+
+def _draw_steps(
+    settings: Settings, movers: Array, sure: Array, shape: torch.Size, generator: torch.Generator
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Return members, of, columns, plus and minus (see `Move`) of movers that surely move in column `sure`."""
+    assert settings.batch is not None
+    assert settings.subset is not None
+    _, n, d = shape
+    k, s = settings.batch.size, len(movers)
+    u = torch.rand((k + 3, s), generator=generator).numpy()
+    rows = (u[: k + 2] * np.float32(n)).astype(np.int64)
+    if n > 1:  # the last is another one than the last but one
+        rows[k + 1] = rows[k] + 1 + (u[k + 1] * np.float32(n - 1)).astype(np.int64)
+        rows[k + 1] -= n * (rows[k + 1] >= n)
+    if shape[0] > 1:
+        rows += movers // n * n
+    share = np.exp((np.exp(np.log(u[-1]) * np.float32(settings.subset.exponent)) - 1) * np.float32(math.log(d)))
+    threshold = np.minimum(share * 65536 - 32768, 32767).astype(np.int16)
+    bits = torch.empty((s * d + 3) // 4, dtype=torch.int64).random_(-(2**63), None, generator=generator)
+    moves = bits.numpy().view(np.int16)[: s * d].reshape(s, d) < threshold[:, None]
+    moves.reshape(-1)[np.arange(s) * d + sure] = True
+    places = np.flatnonzero(moves)
+    of = places // d
+    columns = places - of * d
+    plus, minus = ((row * d).take(of) + columns for row in rows[k:])
+    return rows[:k], of, columns, plus, minus
+
+
+def moved(settings: Settings, y: Tensor, f: Tensor, move: Move) -> Tensor:
+    """Return the next points of B runs, shape (B, N, d).
+
+    Parameters
+    ----------
+    settings : Settings
+        Such that `is_quick`.
+    y : Tensor, shape (B, N, d)
+        The best point of each particle.
+    f : Tensor, shape (B, N)
+        The merit of these; inf where unknown.
+    move : Move
+
+    Notes
+    -----
+    What moves becomes c + factor (y_j - y_k), with c = y + lambda dt (consensus - y), or jumps. The consensus is the
+    best member of the mini-batch, or the particle itself where no member has a finite value.
+    """
+    flat, values = y.numpy().reshape(-1), f.numpy().reshape(-1)
+    members, of, places = move.members, move.of, move.places
+    told = values.take(members)
+    best, least = members[0], told[0]
+    for row, value in zip(members[1:], told[1:], strict=True):
+        best = np.where(value < least, row, best)
+        least = np.minimum(value, least)
+    best = np.where(least < math.inf, best, move.movers)
+    consensus = (best * y.shape[-1]).take(of)
+    consensus += move.columns
+    point = flat.take(move.plus)
+    point -= flat.take(move.minus)
+    point *= move.factors
+    rate = settings.drift * settings.dt
+    if rate == 1:
+        point += flat.take(consensus)
+        jumped = flat.take(places[len(of) :])
+    else:
+        own = flat.take(places)
+        point += flat.take(consensus) * rate
+        point += own[: len(of)] * (1 - rate)
+        jumped = own[len(of) :]
+    jumped += move.jumps
+    point = np.concatenate((point, jumped))
+    inside = np.minimum(np.maximum(point, 0), 1)
+    if settings.domain.method != "clip":  # reflected at the faces, and clipped if more than one cube away
+        inside += inside
+        inside -= point
+        np.minimum(np.maximum(inside, 0, out=inside), 1, out=inside)
+    x = flat.copy()
+    x[places] = inside
+    return torch.from_numpy(x.reshape(y.shape))
+
+
+def remember(y: Tensor, f: Tensor, x: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the better ones of points y (B, N, d) with values f (B, N) and x with values `told`; on the CPU.
+
+    Values that are NaN or infinite are worse than any other.
+    """
+    old, new, d = f.numpy().reshape(-1), told.numpy().reshape(-1), y.shape[-1]
+    better = new <= old
+    better &= new > -math.inf
+    rows = better.nonzero()[0]
+    points, values = y.numpy().copy(), old.copy()
+    points.reshape(-1, d)[rows] = x.numpy().reshape(-1, d).take(rows, 0)
+    values[rows] = new.take(rows)
+    return torch.from_numpy(points), torch.from_numpy(values.reshape(f.shape))
