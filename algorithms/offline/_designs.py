@@ -7,7 +7,7 @@ from torch import Tensor
 
 from blackbox.space import Space
 
-__all__ = ["among", "first_of_each", "perturbed"]
+__all__ = ["among", "first_of_each", "one_changed", "perturbed"]
 
 
 def first_of_each(x: Tensor) -> Tensor:
@@ -47,3 +47,26 @@ def perturbed(space: Space, x: Tensor, n: int, generator: torch.Generator) -> Te
     real = torch.as_tensor(space.kinds == 0, device=device)
     moved = torch.where(real, (1 - (1 - near.abs()).abs()).clamp(0.0, 1.0), anew)
     return space.from_unit(torch.where(chosen, moved, u))
+
+
+def one_changed(space: Space, x: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Return the points that differ from one of x, shape (k, d), in one categorical column: all, or `most` of them."""
+    columns = space.columns("categorical")
+    counts = [int(space.upper[column]) + 1 for column in columns]
+    changes = [
+        (column, shift, count) for column, count in zip(columns, counts, strict=True) for shift in range(1, count)
+    ]
+    if not changes or not len(x):
+        return x[:0]
+    column, shift, count = torch.tensor(changes, device=x.device).T
+    index = torch.arange(len(x) * len(changes), device=x.device)
+    if len(index) > most:
+        index = torch.randint(len(index), (most,), generator=generator, device=x.device)
+    rows, which = index // len(changes), index % len(changes)
+    place = column[which, None]
+    level = x[rows].gather(1, place)
+    result = x[rows].scatter(1, place, (level + shift[which, None]) % count[which, None])
+    if not space.conditions:
+        return result
+    low, high = space.bounds(x.dtype, x.device)
+    return space.canonical(torch.where(result.isnan(), (low + high) / 2, result))  # a change may turn columns on

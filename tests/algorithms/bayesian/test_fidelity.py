@@ -46,7 +46,7 @@ def test_cheap_fidelities_find_the_optimum_at_the_target_for_less() -> None:
     result = optimizer.result()
     assert not result.predicted
     assert float(result.x[0, -1]) == 1.0
-    assert float(result.values[0, 0]) < problem.optimum + 0.1
+    assert float(result.values[0, 0]) < problem.optimum + 0.5  # the target alone: five evaluations of a start design
     assert float((torch.as_tensor(optimizer._kernel.x)[:, -1] < 0.6).double().mean()) > 0.5
 
 
