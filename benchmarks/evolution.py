@@ -117,6 +117,8 @@ def protocol(options: argparse.Namespace) -> None:
 
     print(f"{'N':>8} {'library, algorithm':<22}{'s per 100 generations: CPU':>28}{'wall':>10}")
     figure, axes = pyplot.subplots(figsize=(6, 4))
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
     axes.set(xlabel="population", ylabel="CPU seconds for 100 generations", title="DTLZ1, m = 3, d = 500")
     for algorithm in options.algorithms:
         for library in ("blackbox", *PEERS.get(algorithm, ())):
@@ -133,7 +135,7 @@ def protocol(options: argparse.Namespace) -> None:
                 points.append((2**power, found["cpu"] / 10))
                 print(f"{label}{found['cpu'] / 10:28.3f}{found['wall'] / 10:10.3f}", flush=True)
             if points:
-                axes.loglog(*zip(*points, strict=True), marker="o", label=f"{library} {algorithm}")
+                axes.plot(*zip(*points, strict=True), marker="o", label=f"{library} {algorithm}")
                 axes.legend(fontsize=7)
                 figure.savefig(options.picture, dpi=120, bbox_inches="tight")
     print(f"picture: {options.picture}")
