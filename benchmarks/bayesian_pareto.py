@@ -62,9 +62,8 @@ Told = Callable[[list[float], list[float]], None]
 Points = Iterator[tuple[Tensor, Told]]
 
 
-def ours(case: Case, seed: int, **settings: Any) -> Points:
+def ours(optimizer: Optimizer) -> Points:
     """Yield points, and what to call with their values and violations."""
-    optimizer = Optimizer(case.problem, BayesianOptimization(**settings), seed=seed)
     while True:
         batch = optimizer.ask()
 
@@ -76,7 +75,13 @@ def ours(case: Case, seed: int, **settings: Any) -> Points:
 
 def given(case: Case, seed: int) -> Points:
     """Ours with the reference point that the results are measured by, as botorch has it."""
-    return ours(case, seed, reference_point=case.reference)
+    return ours(Optimizer(case.problem, BayesianOptimization(reference_point=case.reference), seed=seed))
+
+
+def inferred(case: Case, seed: int) -> Points:
+    """Ours without a reference point."""
+    m, k = len(case.reference), case.problem.n_constraints
+    return ours(Optimizer(case.problem.space, BayesianOptimization(), objectives=m, n_constraints=k, seed=seed))
 
 
 def botorch_loop(case: Case, seed: int) -> Points:
@@ -170,7 +175,7 @@ def optuna_loop(kind: str) -> Callable[[Case, int], Points]:
 
 PEERS: dict[str, Callable[[Case, int], Points]] = {
     "blackbox": given,
-    "inferred": ours,
+    "inferred": inferred,
     "botorch": botorch_loop,
     "optuna gp": optuna_loop("gp"),
     "optuna tpe": optuna_loop("tpe"),

@@ -181,11 +181,10 @@ class Benchmark:
 
     def time(self) -> None:
         """Whole runs beside plain loops."""
-        for script in ("offline_root.py", "offline_pareto_flow.py"):
-            if (FOLDER / script).is_file():
-                print(f"\n{script}", flush=True)
-                sys.argv = [script]
-                runpy.run_path(str(FOLDER / script), run_name="__main__")
+        for script in sorted(FOLDER.glob("offline_*.py")):
+            print(f"\n{script.name}", flush=True)
+            sys.argv = [script.name]
+            runpy.run_path(str(script), run_name="__main__")
 
 
 PARTS: dict[str, Callable[[Benchmark], None]] = {

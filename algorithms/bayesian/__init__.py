@@ -20,6 +20,7 @@ from blackbox.algorithms.bayesian.restrictions import LinearConstraint
 from blackbox.algorithms.bayesian.risk import CVaR, Expectation, InputNoise, Risk, VaR, WorstCase
 from blackbox.algorithms.bayesian.stopping import Advice, StoppingCurve, advice, stopping_curve
 from blackbox.algorithms.bayesian.transfer import EarlierTasks, earlier_tasks
+from blackbox.algorithms.bayesian.why import Reason, why
 
 __all__ = [
     "AcquisitionError",
@@ -38,6 +39,7 @@ __all__ = [
     "LinearCost",
     "MaxValueEntropy",
     "NoisyExpectedImprovement",
+    "Reason",
     "Risk",
     "StoppingCurve",
     "ThompsonSampling",
@@ -47,4 +49,5 @@ __all__ = [
     "advice",
     "earlier_tasks",
     "stopping_curve",
+    "why",
 ]

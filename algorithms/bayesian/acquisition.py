@@ -165,6 +165,13 @@ class Acquisition:
             total = total - self.cost.predict(x)[0] * self.cost.standard.spread
         return total
 
+    def log_success(self, x: Array) -> Array:
+        """Return the log probability that an evaluation gives a value, shape (q,)."""
+        if self.success is None:
+            return np.zeros(len(x))
+        mean, std = self.success.predict(x)
+        return np.asarray(log_ndtr(_latent(self.success, mean) / np.sqrt(1.0 + std * std)))
+
     def usable_with_slopes(self, x: Array) -> tuple[Array, Array]:
         """Return `usable` and its gradient, shape (q, d)."""
         total, slope = np.zeros(len(x)), np.zeros(x.shape)

@@ -60,7 +60,8 @@ class BayesianOptimization:
         Size of the start design, failures included. Default: max(5, d/2 + 3), up to d more for
         discrete parameters, a quarter of a known budget at most.
     warp : bool, default True
-        Whether a power transform that makes long bad tails shorter may be used.
+        Whether a power transform that makes long bad tails shorter may be used. With several objectives there is none:
+        what lies beyond the reference point is put on a logarithmic scale instead.
     batch_size : int, default 1
         What `ask()` hands out.
     batch : "greedy" or "joint", default "greedy"
@@ -158,7 +159,7 @@ class BayesianOptimization:
 
     @property
     def capabilities(self) -> Capabilities:
-        """One objective, constraints, every kind of parameter, pending candidates."""
+        """One objective or several, constraints, every kind of parameter, pending candidates."""
         return capabilities_of(self)
 
     def init(self, spec: Spec, generator: torch.Generator) -> BayesianState:

@@ -41,6 +41,7 @@ __all__ = ["MultiFidelity", "predicted_best"]
 
 _GRID = 9  # values of a numeric fidelity that are compared
 _PATIENCE = 2.0  # evaluations at the target whose cost is spent elsewhere before a prediction is confirmed
+_MOST_BETWEEN = 12  # evaluations elsewhere in a row: what they mean at the target has to be seen
 _BETTER = 1e-3  # standard deviations by which a prediction has to be better than what was told
 _BONUS = math.log(2.0)  # of the target, the only fidelity that can become the result
 _FEW = 3  # of which so many are searched with
@@ -152,14 +153,15 @@ def to_confirm(
     """Return the full codes, at the target, of the design with the best prediction, where it is time to confirm it.
 
     That is once as much was spent away from the target, since the last evaluation there, as `_PATIENCE` evaluations
-    there cost, and where the prediction is better than all that was told at the target.
+    there cost, or after `_MOST_BETWEEN` evaluations, where the prediction is better than all that was told there.
     """
     x = np.concatenate([state.x.numpy(), waiting])
     there = on_target(x, domain)
     last = int(np.flatnonzero(there)[-1]) + 1 if there.any() else 0
     codes = at_target.hold(np.where(np.isnan(x), domain.lower, x))
     spent = float(np.exp(cost(domain.hold(np.where(np.isnan(x[last:]), domain.lower, x[last:])))).sum())
-    if not acquisition.modes or spent < _PATIENCE * float(np.exp(cost(codes[-1:]))[0]):
+    soon = len(x) - last < _MOST_BETWEEN and spent < _PATIENCE * float(np.exp(cost(codes[-1:]))[0])
+    if not acquisition.modes or soon:
         return None
     usable = np.concatenate(
         [state.usable & (state.violations.numpy() <= 0.0).all(axis=1), np.zeros(len(waiting), bool)]

@@ -65,7 +65,7 @@ class Robust:
         risk = risk_of(settings.risk)
         scenarios = scenarios_of(domain, risk, settings.input_noise, state.design_seed)
         designs = domain.holding(centres(domain))
-        acquisition = risky(view.acquisition, scenarios, risk, state.design_seed)
+        acquisition = risky(view, scenarios, risk, state.design_seed)
         known = designs.model(designs.fill(state.x.numpy()[state.usable], random))
         acquisition = _relative_to(acquisition, known).condition(domain.model(pending))
         taken = np.concatenate([domain.model(state.x.numpy()), domain.model(pending)])
@@ -74,7 +74,8 @@ class Robust:
         chosen: list[Array] = []
         pace = Pace(state.promise, state.turn)
         for _ in range(n):
-            effort = _ANALYTIC if risk.kind == "expectation" else _SAMPLED
+            analytic = all(isinstance(mode, Averaged) for mode in acquisition.modes)
+            effort = _ANALYTIC if analytic else _SAMPLED
             at_hand = taken if not domain.environments else taken[:0]
             design, pace = step(acquisition, designs, anchors, at_hand, pace, random, effort)
             point = choose_environment(acquisition, design, domain, scenarios, taken, random)
@@ -96,18 +97,17 @@ def centres(domain: Domain) -> Array:
 
 
 def _look(state: BayesianState, domain: Domain, random: np.random.Generator, settings: BayesianOptimization) -> View:
-    """Return the models; without a power transform where the risk of transformed outcomes is another one."""
     noise = None if settings.noise == "auto" else float(settings.noise)
-    warp = settings.warp and risk_of(settings.risk).kind in ("var", "worst_case")
-    return look(state, domain, Fitting(modes=2), random, noise=noise, warp=warp, prior=PRIOR)
+    return look(state, domain, Fitting(modes=2), random, noise=noise, warp=settings.warp, prior=PRIOR)
 
 
-def risky(acquisition: Acquisition, scenarios: Scenarios, risk: Risk, seed: int) -> Acquisition:
+def risky(view: View, scenarios: Scenarios, risk: Risk, seed: int) -> Acquisition:
     """Return the acquisition of the risk; constraints should hold with the risk's level."""
-    if risk.kind == "expectation":
+    acquisition = view.acquisition
+    if risk.kind == "expectation" and view.warp.power == 1.0:
         modes: list[Averaged | Sampled] = [Averaged(mode, scenarios) for mode in acquisition.modes]
     else:
-        modes = [Sampled.draw(mode, scenarios, risk, seed) for mode in acquisition.modes]
+        modes = [Sampled.draw(mode, scenarios, risk, seed, view.warp) for mode in acquisition.modes]
     held = WorstCase() if risk.kind == "worst_case" else VaR(risk.level)
     limits = tuple(
         Limit(as_process(Sampled.draw(limit.process, scenarios, held, seed)), limit.threshold)
@@ -189,7 +189,7 @@ def least_risk(spec: Spec, state: BayesianState, settings: BayesianOptimization)
     view = _look(state, domain, random, settings)
     risk = risk_of(settings.risk)
     scenarios = scenarios_of(domain, risk, settings.input_noise, state.design_seed)
-    acquisition = risky(view.acquisition, scenarios, risk, state.design_seed)
+    acquisition = risky(view, scenarios, risk, state.design_seed)
     designs = domain.holding(centres(domain))
     codes = designs.fill(state.x.numpy()[state.usable], random)
     points = designs.model(codes)

@@ -12,6 +12,7 @@ from blackbox.algorithms.bayesian.risk import InputNoise, Risk
 from blackbox.parameters import Normal
 from blackbox.surrogates.gaussian_process import GaussianProcess, Standard
 from blackbox.surrogates.kernels import Array, Cross, Hyperparameters, Index, covariance
+from blackbox.surrogates.outcomes import Warp
 
 __all__ = ["Averaged", "Sampled", "Scenarios", "quantiles", "scenarios_of"]
 
@@ -177,12 +178,19 @@ class Sampled:
     scenarios: Scenarios
     risk: Risk
     normal: Array  # shape (samples, j)
+    warp: Warp | None = None
 
     @classmethod
-    def draw(cls, process: GaussianProcess, scenarios: Scenarios, risk: Risk, seed: int) -> Sampled:
-        """Return it with normal numbers of a seed, each with its mirror image."""
+    def draw(
+        cls, process: GaussianProcess, scenarios: Scenarios, risk: Risk, seed: int, warp: Warp | None = None
+    ) -> Sampled:
+        """Return it with normal numbers of a seed, each with its mirror image.
+
+        With the warp of the outcomes of `process`, the risk is that of the outcomes themselves, warped afterwards.
+        """
         half = np.random.default_rng(seed).standard_normal((_DRAWS, len(scenarios)))
-        return cls(process, scenarios, risk, np.concatenate([half, -half]))
+        bent = warp if warp is not None and warp.power != 1.0 and risk.kind in ("expectation", "cvar") else None
+        return cls(process, scenarios, risk, np.concatenate([half, -half]), bent)
 
     @property
     def hyper(self) -> Hyperparameters:
@@ -210,10 +218,18 @@ class Sampled:
         """Return mean and standard deviation at model points, standardised, each of shape (q,)."""
         means, stds = [], []
         for block in np.array_split(x, max(1, len(x) // 64)):
-            risks = self.risk(self.outcomes(block))
+            risks = self._risks(self.outcomes(block))
             means.append(risks.mean(1))
             stds.append(risks.std(1))
         return np.concatenate(means), np.maximum(np.concatenate(stds), 1e-8)
+
+    def _risks(self, outcomes: Array) -> Array:
+        """Return the risk of standardised outcomes, shape (..., j), standardised, shape (...)."""
+        if self.warp is None:
+            return self.risk(outcomes)
+        standard = self.standard
+        raw = self.warp.inverse(outcomes * standard.spread + standard.shift)
+        return standard(self.warp(self.risk(raw)))
 
     def predict_with_slopes(self, x: Array) -> tuple[Array, Array, Array, Array]:
         """Return mean and standard deviation and their gradients in x, each of shape (q, d); 0 for environments."""

@@ -18,7 +18,7 @@ from blackbox.errors import SettingError
 from blackbox.surrogates.kernels import Array
 from blackbox.surrogates.threads import one_thread
 
-__all__ = ["Advice", "StoppingCurve", "advice", "stopping_curve"]
+__all__ = ["Advice", "StoppingCurve", "advice", "search_of", "stopping_curve"]
 
 _CONFIDENCE = 0.1  # the probability with which the bound may be wrong
 _SMALL = 1e-3  # of the range of the told values: the default tolerance without noise
@@ -102,7 +102,7 @@ def advice(optimizer: Any, *, tolerance: float | None = None) -> Advice:
     >>> advice(optimizer, tolerance=0.01).stop
     True
     """
-    spec, state, settings, sign = _search_of(optimizer)
+    spec, state, settings, sign = search_of(optimizer)
     return _advice(spec, state, settings, sign, _positive(tolerance))
 
 
@@ -120,7 +120,7 @@ def stopping_curve(optimizer: Any, *, tolerance: float | None = None, points: in
     SettingError
         As `advice` does.
     """
-    spec, state, settings, sign = _search_of(optimizer)
+    spec, state, settings, sign = search_of(optimizer)
     tolerance = _positive(tolerance)
     feasible = _feasible(state)
     first = int(np.flatnonzero(np.cumsum(feasible) >= 2)[0]) + 1 if feasible.sum() >= 2 else len(state)
@@ -136,7 +136,7 @@ def _positive(tolerance: float | None) -> float | None:
     return tolerance
 
 
-def _search_of(optimizer: Any) -> tuple[Spec, BayesianState, BayesianOptimization, float]:
+def search_of(optimizer: Any) -> tuple[Spec, BayesianState, BayesianOptimization, float]:
     """Return what an optimizer searches, what its algorithm knows, its settings, and -1 where it maximises."""
     settings = getattr(optimizer, "algorithm", None)
     if not isinstance(settings, BayesianOptimization) or len(optimizer.objectives) != 1:

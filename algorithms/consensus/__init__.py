@@ -14,6 +14,7 @@ from blackbox.algorithms.consensus._diagnostics import (
     draw_run,
     stability,
 )
+from blackbox.algorithms.consensus._ensemble import Ensemble, start
 from blackbox.algorithms.consensus._options import (
     Adam,
     AdaptiveSize,
@@ -29,7 +30,7 @@ from blackbox.algorithms.consensus._options import (
 )
 from blackbox.algorithms.consensus._runs import Runs, minimize_many, next_points
 from blackbox.algorithms.consensus._settings import Domain, Penalty, Settings
-from blackbox.algorithms.consensus._step import Ensemble, learn, propose, start
+from blackbox.algorithms.consensus._step import learn, propose
 from blackbox.algorithms.consensus._weights import (
     alpha_for_share,
     cluster_minima,

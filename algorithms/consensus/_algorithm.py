@@ -11,11 +11,12 @@ from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, S
 from blackbox.algorithms.consensus._alignment import told_places
 from blackbox.algorithms.consensus._diagnostics import diagnose, warn_unstable
 from blackbox.algorithms.consensus._domain import Cube
+from blackbox.algorithms.consensus._ensemble import Ensemble, start
 from blackbox.algorithms.consensus._lifecycle import insert
 from blackbox.algorithms.consensus._options import require
 from blackbox.algorithms.consensus._runs import next_points
 from blackbox.algorithms.consensus._settings import Settings
-from blackbox.algorithms.consensus._step import Ensemble, learn, start
+from blackbox.algorithms.consensus._step import learn
 from blackbox.state import TRANSIENT
 
 __all__ = ["ConsensusBased", "ConsensusState"]

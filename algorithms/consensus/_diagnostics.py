@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from blackbox.algorithms.consensus._ensemble import Ensemble
 from blackbox.algorithms.consensus._lifecycle import ensemble_variance
 from blackbox.algorithms.consensus._settings import Settings
-from blackbox.algorithms.consensus._step import Ensemble, alpha_of, best_of, merit
+from blackbox.algorithms.consensus._step import alpha_of, best_of, merit
 from blackbox.algorithms.consensus._weights import consensus_point, consensus_weights, effective_sample_size
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,6 +15,7 @@ __all__ = [
     "enter",
     "move",
     "project_ball",
+    "project_both",
     "project_hyperplane",
     "project_simplex",
     "project_sphere",
@@ -79,6 +81,12 @@ class Cube:
             return u
         return self.lower + u * (self.upper - self.lower)
 
+    def corners(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the lower and upper corner of the box, of the dtype of `like` (..., d)."""
+        if self.lower is None or self.upper is None:
+            return like.new_zeros(like.shape[-1]), like.new_ones(like.shape[-1])
+        return self.lower, self.upper
+
     def from_box(self, x: Tensor) -> Tensor:
         """Return points of the box as points of the cube, clipped."""
         if self.lower is None or self.upper is None:
@@ -98,8 +106,8 @@ def move(base: Tensor, step: Tensor, domain: Domain, cube: Cube) -> Tensor:
 
     Notes
     -----
-    Where the set sticks out of the box, projections on both alternate 10 times: the result lies in the box, and near
-    the set. Mirror maps are scaled so that a small step at the centre of the set is made as it is.
+    Where the set sticks out of the box, the result is a point of both, if there is one (see `project_both`). Mirror
+    maps are scaled so that a small step at the centre of the set is made as it is.
     """
     if domain.kind == "box":
         if domain.method == "mirror":
@@ -109,12 +117,66 @@ def move(base: Tensor, step: Tensor, domain: Domain, cube: Cube) -> Tensor:
         return u.clamp_(0, 1) if domain.method == "clip" else reflect(u)
     x = cube.to_box(base)
     step = cube.to_box(base + step) - x
-    if domain.method == "mirror":
-        return cube.from_box(_mirror(x, step, domain))
-    x = x + step
-    for _ in range(10):
-        x = cube.to_box(cube.from_box(_project(x, domain)))
-    return cube.from_box(_project(x, domain))
+    x = _mirror(x, step, domain) if domain.method == "mirror" else _project(x + step, domain)
+    lower, upper = cube.corners(x)
+    if bool(((x < lower) | (x > upper)).any()):
+        x = project_both(x, domain, lower, upper)
+    return cube.from_box(x)
+
+
+def project_both(x: Tensor, domain: Domain, lower: Tensor, upper: Tensor) -> Tensor:
+    """Return points of a domain that is no box and of the box between two corners (d,), near x (..., d).
+
+    Notes
+    -----
+    All of these sets are met where one number is zero, and it is monotone along a curve in the box: clip(x - t normal)
+    for hyperplane and simplex, clip(center + t (x - center)) for ball and sphere with a center in the box. The number t
+    is found by bisection, 60 times. The points are the nearest ones for hyperplane and simplex. Where the box does not
+    meet the set, they are those of the box that are near it.
+    """
+    if domain.kind in ("ball", "sphere"):
+        center = _center(domain, x).clamp(lower, upper)
+        radius = domain.radius
+        away = x - center
+        far = (upper - lower).norm() / away.norm(dim=-1, keepdim=True).clamp_min(1e-30)
+
+        def along(t: Tensor) -> Tensor:
+            return torch.minimum(torch.maximum(center + t * away, lower), upper)
+
+        def too_far(y: Tensor) -> Tensor:
+            beyond: Tensor = torch.linalg.vector_norm(y - _center(domain, x), dim=-1, keepdim=True) > radius
+            return beyond
+
+        most = torch.ones_like(far)
+        if domain.kind == "sphere":  # where the box ends before the sphere, turn to its farthest corner
+            corner = torch.where(upper - center > center - lower, 1.0, -1.0)
+            turned = (away.abs() + 1e-3 * radius) * corner
+            away = torch.where(too_far(along(far)), away, turned)
+            most = torch.maximum(far, (upper - lower).norm() / (1e-3 * radius))
+        return along(_bisect(lambda t: too_far(along(t)), torch.zeros_like(far), most))
+    if domain.kind == "simplex":
+        lower, normal, offset = lower.clamp_min(0), torch.ones_like(lower), domain.radius
+    else:
+        normal = x.new_tensor(domain.normal) if domain.normal else torch.ones_like(lower)
+        offset = domain.offset
+
+    def shifted(t: Tensor) -> Tensor:
+        return torch.minimum(torch.maximum(x - t * normal, lower), upper)
+
+    used = torch.where(normal == 0, 1.0, normal)
+    ends = torch.stack([(x - lower) / used, (x - upper) / used])
+    ends = torch.where(normal == 0, 0.0, ends)
+    first, last = ends.amin((0, -1))[..., None], ends.amax((0, -1))[..., None]
+    return shifted(_bisect(lambda t: (shifted(t) @ normal)[..., None] < offset, first, last))
+
+
+def _bisect(is_beyond: Callable[[Tensor], Tensor], low: Tensor, high: Tensor) -> Tensor:
+    """Return numbers between `low` and `high` (..., 1) up to which `is_beyond` is False, and then True."""
+    for _ in range(60):
+        middle = (low + high) / 2
+        beyond = is_beyond(middle)
+        low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
+    return low
 
 
 def enter(x: Tensor, domain: Domain, cube: Cube) -> Tensor:
@@ -128,6 +190,7 @@ def enter(x: Tensor, domain: Domain, cube: Cube) -> Tensor:
     if domain.method != "mirror":
         return x
     middle = _center(domain, x) if domain.kind == "ball" else x.new_full((x.shape[-1],), domain.radius / x.shape[-1])
+    middle = project_both(middle, replace(domain, method="project"), *cube.corners(x))
     return torch.lerp(x, cube.from_box(middle), 0.1)
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from blackbox.algorithms.consensus._domain import Cube, enter, move
+from blackbox.algorithms.consensus._ensemble import Ensemble, changed
 from blackbox.algorithms.consensus._noise import pick_rows
 from blackbox.algorithms.consensus._options import AdaptiveSize, Restarts
 from blackbox.algorithms.consensus._settings import Settings
-from blackbox.algorithms.consensus._step import Ensemble, changed, merit
+from blackbox.algorithms.consensus._step import merit
 
 __all__ = ["ensemble_variance", "insert", "restart", "shrink"]
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from blackbox.algorithms.consensus._domain import Cube
+from blackbox.algorithms.consensus._ensemble import Ensemble, start
 from blackbox.algorithms.consensus._lifecycle import restart, shrink
 from blackbox.algorithms.consensus._settings import Settings
-from blackbox.algorithms.consensus._step import Ensemble, best_of, learn, propose, start
+from blackbox.algorithms.consensus._step import best_of, learn, propose
 
 __all__ = ["Runs", "minimize_many", "next_points"]
 

@@ -24,6 +24,7 @@ from blackbox.errors import SettingError
 __all__ = ["MOEAD", "weight_vectors"]
 
 _KINDS = ("tchebycheff", "pbi", "weighted_sum")
+_FEW_OBJECTIVES = 3
 
 
 class _Constants(NamedTuple):
@@ -73,8 +74,10 @@ class MOEAD(Evolution):
         How a weight turns the objectives into one number.
     theta : float, default 5
         Penalty of "pbi".
-    normalize : bool, default True
-        Whether objectives are divided by the range of the members.
+    normalize : bool, optional
+        Whether objectives are divided by the range of the members. Default: for up to three objectives. With more,
+        few members lie near the axes, the range shrinks with each that is lost, and the members gather in one place;
+        scale such objectives beforehand, or use NSGA3.
     mating : float, default 0.9
         Chance that parents are neighbours, rather than any members.
     max_replace : int or None, default 2
@@ -111,7 +114,7 @@ class MOEAD(Evolution):
     neighbours: int = 20
     aggregation: Aggregation = "pbi"
     theta: float = 5.0
-    normalize: bool = True
+    normalize: bool | None = None
     mating: float = 0.9
     max_replace: int | None = 2
 
@@ -201,7 +204,7 @@ class MOEAD(Evolution):
         low = torch.where(ideal < torch.inf, ideal, everything.nan_to_num(nan=torch.inf).amin(-2))
         low = torch.where(low < torch.inf, low, 0.0)
         span = None
-        if self.normalize:
+        if self.normalize or (self.normalize is None and new.shape[-1] <= _FEW_OBJECTIVES):
             shown = values if not start else new
             span = shown.nan_to_num(nan=-torch.inf).amax(-2) - low
             span = torch.where((span > 0) & (span < torch.inf), span, 1.0)

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from blackbox.space import Space
 
-__all__ = ["among", "first_of_each", "perturbed"]
+__all__ = ["among", "cells", "first_of_each", "one_changed", "perturbed", "spread_first"]
+
+_CELLS = 100
 
 
 def first_of_each(x: Tensor) -> Tensor:
@@ -16,6 +18,22 @@ def first_of_each(x: Tensor) -> Tensor:
     index = torch.arange(len(x), device=x.device)
     first = torch.full((len(x),), len(x), device=x.device).scatter_reduce(0, group, index, "amin")
     return first[first < len(x)].sort().values
+
+
+def spread_first(space: Space, x: Tensor) -> Tensor:
+    """Return all rows of x, shape (n, d), in order, but those that all but repeat an earlier one last; shape (n,).
+
+    A row repeats another where both lie in one cell of a grid of a hundredth of the ranges of the real columns.
+    """
+    first = first_of_each(cells(space, x))
+    later = torch.ones(len(x), dtype=torch.bool, device=x.device).index_fill_(0, first, False)
+    return torch.cat([first, later.nonzero()[:, 0]])
+
+
+def cells(space: Space, x: Tensor) -> Tensor:
+    """Return the cells in which points lie, shape (n, d): real columns in hundredths of their ranges."""
+    real = torch.as_tensor(space.kinds == 0, device=x.device) & ~x.isnan()
+    return torch.where(real, (space.to_unit(x) * _CELLS).round(), x)
 
 
 def among(x: Tensor, others: Tensor) -> Tensor:
@@ -47,3 +65,26 @@ def perturbed(space: Space, x: Tensor, n: int, generator: torch.Generator) -> Te
     real = torch.as_tensor(space.kinds == 0, device=device)
     moved = torch.where(real, (1 - (1 - near.abs()).abs()).clamp(0.0, 1.0), anew)
     return space.from_unit(torch.where(chosen, moved, u))
+
+
+def one_changed(space: Space, x: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Return the points that differ from one of x, shape (k, d), in one categorical column: all, or `most` of them."""
+    columns = space.columns("categorical")
+    counts = [int(space.upper[column]) + 1 for column in columns]
+    changes = [
+        (column, shift, count) for column, count in zip(columns, counts, strict=True) for shift in range(1, count)
+    ]
+    if not changes or not len(x):
+        return x[:0]
+    column, shift, count = torch.tensor(changes, device=x.device).T
+    index = torch.arange(len(x) * len(changes), device=x.device)
+    if len(index) > most:
+        index = torch.randint(len(index), (most,), generator=generator, device=x.device)
+    rows, which = index // len(changes), index % len(changes)
+    place = column[which, None]
+    level = x[rows].gather(1, place)
+    result = x[rows].scatter(1, place, (level + shift[which, None]) % count[which, None])
+    if not space.conditions:
+        return result
+    low, high = space.bounds(x.dtype, x.device)
+    return space.canonical(torch.where(result.isnan(), (low + high) / 2, result))  # a change may turn columns on

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blackbox.algorithms.offline._designs import among, first_of_each, perturbed
+from blackbox.algorithms.offline._designs import among, first_of_each, one_changed, perturbed, spread_first
 from blackbox.algorithms.offline._root_data import Standardised
 from blackbox.algorithms.offline._root_settings import Proposing, Synthetic
 from blackbox.algorithms.offline._root_training import Learned
@@ -90,7 +90,9 @@ class Sampler:
             found = fresh(torch.cat([found, changed]), taken)
         if not len(found):  # everything was handed out, or is in the data
             found = fresh(self._translate(self._best(), n), taken[:0])
-        return self.ranked(found)
+        x, predicted = self.ranked(found)
+        order = spread_first(self.data.encoding.space, x)
+        return x[order], predicted[order]
 
     def held(self, n: int, fixed: Tensor, handed: Tensor) -> tuple[Tensor, Tensor]:
         """Return n designs at most, with the columns held that are not NaN in `fixed`, shape (d,)."""
@@ -134,9 +136,15 @@ class Sampler:
             count = n * self.how.oversample
             further = [self._translate_points(self.data.encode(x), predicted.float(), count)]
             if self.how.neighbours:
-                further.append(perturbed(self.data.encoding.space, x, count, self.generator))
+                further.extend(self._neighbours(x[:n], count))
             found = fresh(torch.cat([x, *further]), taken)
         return found
+
+    def _neighbours(self, x: Tensor, count: int) -> list[Tensor]:
+        """Return designs near those of x: with one categorical column changed, and with changes at random."""
+        space = self.data.encoding.space
+        changed = [one_changed(space, x, 2 * count, self.generator)]
+        return changed if self.data.encoding.is_sequence else [*changed, perturbed(space, x, count, self.generator)]
 
     def _translate(self, rows: Tensor, n: int) -> Tensor:
         """Return translations of rows of the data, for a batch of n."""

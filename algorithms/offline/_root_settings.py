@@ -81,7 +81,7 @@ class Walks:
         which ends at the same places, and of 0.001 for real variables.)
     least_gain : float, default 0.001
         Pairs whose values differ by less are dropped; kept where none differs by more.
-    tolerance : float, default 1e-3
+    tolerance : float, default 5e-3
         The ends change smoothly with the hyper-parameters of the functions, so they are computed for a few and
         interpolated for the others, as long as that is so exact, relative to the distance of low and high ends
         (`blackbox.surrogates.walks`). 0: walk on every function.
@@ -92,7 +92,7 @@ class Walks:
     steps: int = 25
     rate: float = 0.2
     least_gain: float = 1e-3
-    tolerance: float = 1e-3
+    tolerance: float = 5e-3
 
     def __post_init__(self) -> None:
         whole_number(self.starts, "starts", 1)
@@ -128,7 +128,8 @@ class Proposing:
     ranked : bool, default True
         Hand out the best predicted designs; otherwise they come in the order of their sources.
     neighbours : bool, default True
-        Let the best predicted designs with one or two columns changed at random compete in later rounds.
+        Let neighbours of the best predicted designs compete in later rounds: those with one categorical column
+        changed, and, where there are other columns, some with a few columns changed at random.
     judges : tuple of (float, float), default ((0.6, 0.03), (1.0, 0.1), (1.5, 0.3))
         How smooth the objective is and how much noise the data have is not known: for each pair there is a posterior
         mean, with the lengthscale multiplied by the first number and a noise of the second, relative to the scale.

@@ -157,7 +157,7 @@ class ROOT:
             synthetic=Synthetic(
                 per_epoch=8, lengthscale=around, scale=around, noise=0.01, rows=rows or 10000, redraw=True
             ),
-            walks=Walks(steps=100, rate=0.05 if sequences else 0.001),
+            walks=Walks(steps=100, rate=0.05 if sequences else 0.001, tolerance=1e-3),
             bridge=BridgeSettings(
                 width=1024,
                 variance="doubled",

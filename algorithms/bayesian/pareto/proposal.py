@@ -14,7 +14,7 @@ from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.pareto.outcome import Outcome
 from blackbox.algorithms.bayesian.pareto.view import look
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import PRIOR
+from blackbox.algorithms.bayesian.single import PRIOR, SPARSE
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LATER", "Fronts", "Ready", "prepare"]
 
 
-LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)  # for all but the first of a batch
+LATER = Effort(spread=48, local=64, starts=2, evaluations=7, rounds=3)  # for all but the first of a batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def prepare(
 ) -> Ready:
     """Return the models of the data, aware of what is pending and held."""
     noise = None if settings.noise == "auto" else float(settings.noise)
-    view = look(state, domain, Fitting(), random, noise=noise, prior=PRIOR)
+    view = look(state, domain, Fitting(), random, noise=noise, prior=SPARSE if settings.sparse else PRIOR)
     known, waiting = domain.model(state.x.numpy()), domain.model(pending)
     anchors = domain.fill(state.x.numpy()[view.best], random)
     fronts = Fronts(view.outcomes, view.fronts, view.chance)

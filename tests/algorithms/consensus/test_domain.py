@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from blackbox.algorithms.consensus import Domain
 from blackbox.algorithms.consensus._domain import (
     Cube,
+    enter,
     move,
     project_ball,
     project_hyperplane,
@@ -91,3 +94,35 @@ def test_moves_end_in_the_domain_and_small_ones_are_made_as_they_are(domain: Dom
         small = torch.full((1, 1, 3), 1e-5, dtype=torch.float64)
         center = torch.full((1, 1, 3), 0.5, dtype=torch.float64)
         assert (move(center, small.clone(), domain, cube) - center - small).abs().max() < 1e-9
+
+
+CORNERS = ((-1.0, -0.5, 0.0, -2.0), (0.6, 1.0, 2.0, 0.3))
+SIDE = torch.tensor([1.2, 0.0, 0.0, 0.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("domain", "gap"),
+    [
+        (
+            Domain(kind="hyperplane", normal=(1.0, 2.0, -1.0, 0.0), offset=0.3),
+            lambda x: x[..., 0] + 2 * x[..., 1] - x[..., 2] - 0.3,
+        ),
+        (Domain(kind="simplex", radius=2.0), lambda x: x.sum(-1) - 2),
+        (Domain(kind="simplex", radius=2.0, method="mirror"), lambda x: x.sum(-1) - 2),
+        (Domain(kind="sphere", radius=1.2), lambda x: x.norm(dim=-1) - 1.2),
+        (Domain(kind="sphere", center=(1.2, 0.0, 0.0, 0.0)), lambda x: (x - SIDE).norm(dim=-1) - 1),
+        (Domain(kind="ball", radius=1.2), lambda x: (x.norm(dim=-1) - 1.2).clamp_min(0)),
+        (Domain(kind="ball", center=(1.2, 0.0, 0.0, 0.0)), lambda x: ((x - SIDE).norm(dim=-1) - 1).clamp_min(0)),
+    ],
+)
+def test_sets_that_stick_out_of_the_box_are_kept_to_exactly(domain: Domain, gap: Callable[[Tensor], Tensor]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    cube = Cube(*(torch.tensor(corner, dtype=torch.float64) for corner in CORNERS))
+    u = enter(torch.rand((2, 300, 4), generator=generator, dtype=torch.float64), domain, cube)
+    for _ in range(4):
+        u = move(u, 0.7 * torch.randn(u.shape, generator=generator, dtype=torch.float64), domain, cube)
+        x = cube.to_box(u)
+        assert gap(x).abs().max() < 1e-9
+        assert (u >= 0).all()
+        assert (u <= 1).all()
+    assert u.std(1).min() > 0.01

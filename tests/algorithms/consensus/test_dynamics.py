@@ -28,10 +28,11 @@ from blackbox.algorithms.consensus import (
     start,
 )
 from blackbox.algorithms.consensus._draws import draw_ahead
+from blackbox.algorithms.consensus._ensemble import Ensemble
 from blackbox.algorithms.consensus._noise import covariance_noise, diffusion, random_subset
 from blackbox.algorithms.consensus._quick import is_quick, quick_points
 from blackbox.algorithms.consensus._sparse import draw_moves, moved
-from blackbox.algorithms.consensus._step import Ensemble, best_of
+from blackbox.algorithms.consensus._step import best_of
 
 CLASSIC = Settings.classic()
 VARIANTS = {

@@ -68,6 +68,12 @@ def test_moead_keeps_all_parts_of_a_front_with_gaps(seed: int) -> None:
     assert igd(result.values, problem.pareto_front(5000)) < 0.2  # 1.1 and more where a part is missing
 
 
+def test_moead_stays_spread_with_many_objectives() -> None:
+    problem = DTLZ2(n_objectives=10)
+    result = run(problem, MOEAD(population_size=65), 200)
+    assert igd(result.values, problem.pareto_front(2000)) < 0.6  # 1.2 where the members gather in one place
+
+
 @pytest.mark.parametrize("m", [5, 8])
 def test_many_objectives_converge(m: int) -> None:
     problem = DTLZ2(dim=m + 9, n_objectives=m)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
+from blackbox.algorithms.offline._designs import one_changed
 from blackbox.algorithms.offline.root import ROOT, Proposing, ROOTState, Synthetic, Walks
 from blackbox.errors import NotReadyError, SettingError, SpaceError
 from blackbox.parameters import Categorical, Integer, Real
@@ -265,3 +266,24 @@ def test_designs_for_a_measured_landscape() -> None:
     told.tell(space.batch(x[visible][::30]), y[visible][::30])
     scores = table[(told.ask(128).x @ powers).long()]
     assert float(scores.median()) > float(y[visible].max()) + 0.1
+
+
+# -- neighbours ----------------------------------------------------------------------------------------------------
+
+
+def test_every_design_with_one_column_changed() -> None:
+    space = bb.Space({"a": Categorical([1, 2, 3]), "r": Real(0, 1), "b": Categorical([1, 2])})
+    x = torch.tensor([[0.0, 0.5, 0.0], [2.0, 0.25, 1.0]], dtype=torch.float64)
+    found = one_changed(space, x, 100, torch.Generator())
+    expected = [[1, 0.5, 0], [2, 0.5, 0], [0, 0.5, 1], [0, 0.25, 1], [1, 0.25, 1], [2, 0.25, 0]]
+    assert sorted(found.tolist()) == sorted(expected)
+    assert len(one_changed(space, x, 4, torch.Generator())) == 4
+    assert len(one_changed(BOX, points(3), 4, torch.Generator())) == 0
+
+
+def test_a_changed_column_may_turn_others_on() -> None:
+    space = bb.Space({"kind": Categorical(["u", "v"]), "only_v": Integer(1, 9, when={"kind": "v"})})
+    x = space.encode([{"kind": "u"}, {"kind": "v", "only_v": 3}])
+    found = one_changed(space, x, 100, torch.Generator())
+    space.check(found)
+    assert [sorted(config) for config in space.decode(found)] == [["kind", "only_v"], ["kind"]]

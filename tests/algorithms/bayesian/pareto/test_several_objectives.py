@@ -58,15 +58,15 @@ def fallbacks(optimizer: bb.Optimizer) -> int:
 @pytest.mark.parametrize(
     ("problem", "reference", "least"),
     [
-        (ZDT1(dim=6), [11.0, 11.0], 120.60),
-        (DTLZ2(dim=6, n_objectives=2), [1.1, 1.1], 0.37),
-        (DTLZ2(dim=6, n_objectives=3), [1.1, 1.1, 1.1], 0.50),
+        (ZDT1(dim=6), [11.0, 11.0], 120.50),
+        (DTLZ2(dim=6, n_objectives=2), [1.1, 1.1], 0.34),
+        (DTLZ2(dim=6, n_objectives=3), [1.1, 1.1, 1.1], 0.42),
         (C2DTLZ2(dim=6, n_objectives=2), [1.1, 1.1], 0.22),
     ],
 )
-def test_forty_evaluations_reach_the_front(problem: bb.Problem, reference: list[float], least: float) -> None:
+def test_thirty_two_evaluations_reach_the_front(problem: bb.Problem, reference: list[float], least: float) -> None:
     optimizer = bb.Optimizer(problem, BayesianOptimization(reference_point=tuple(reference)), seed=1)
-    while optimizer.n_evaluations < 40:
+    while optimizer.n_evaluations < 32:
         batch = optimizer.ask()
         optimizer.tell(batch, problem(batch.x))
     assert volume(optimizer, reference) > least
@@ -138,10 +138,10 @@ def test_noise_is_averaged_over() -> None:
     def noisy(u: torch.Tensor) -> torch.Tensor:
         return two_wells(u) + 0.02 * torch.randn((len(u), 2), generator=generator, dtype=torch.float64)
 
-    optimizer = search(noisy, n=30, noise=0.0004, reference_point=(0.6, 0.6))
+    optimizer = search(noisy, n=20, noise=0.0004, reference_point=(0.6, 0.6))
     late = optimizer.result().x
-    assert metrics.hypervolume(two_wells(late), [0.6, 0.6]) > 0.22
-    learned = search(noisy, n=16)
+    assert metrics.hypervolume(two_wells(late), [0.6, 0.6]) > 0.2
+    learned = search(noisy, n=12)
     assert fallbacks(optimizer) == fallbacks(learned) == 0
 
 
@@ -306,6 +306,19 @@ def test_what_does_not_fit_the_problem_is_refused() -> None:
         search(m=3, reference_point=(1.0, 1.0), n=1)
     with pytest.raises(CapabilityError, match="it has 5 objectives"):
         search(m=5, several="hypervolume", n=1)
+
+
+@pytest.mark.parametrize("several", ["hypervolume", "scalarised"])
+def test_known_constraints_on_inputs_are_kept(several: Any) -> None:
+    optimizer = search(n=12, batch=4, several=several, input_constraints=(lambda c: 0.8 - c["x0"] - c["x1"],))
+    assert (optimizer.result().x.sum(1) >= 0.8 - 1e-9).all()
+    assert fallbacks(optimizer) == 0
+
+
+def test_sparse_priors_find_the_two_columns_that_matter() -> None:
+    optimizer = search(lambda u: two_wells(u[:, :2]), d=20, n=24, batch=2, sparse=True, reference_point=(0.6, 0.6))
+    assert volume(optimizer, [0.6, 0.6]) > 0.2
+    assert fallbacks(optimizer) == 0
 
 
 def test_reference_points_may_be_arrays() -> None:
