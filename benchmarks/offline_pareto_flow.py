@@ -4,10 +4,10 @@
 
 By default single steps of each stage are timed (the least of the repeats) and multiplied by how many a whole run makes:
 such seconds are extrapolated, and say so. The plain loop makes 200 passes over the data for the predictors,
-`ParetoFlow.published()` at most 100, with a learning rate that ends where the other does; the flow makes as many on both
-sides as are given (their early stopping differs). `--whole` runs both sides from the data
-to 256 designs instead, at a reduced size (2000 rows, 256 units, 40 passes), and prints the share of the gap that each
-closes and the seconds of each, measured.
+`ParetoFlow.published()` at most 100, with a learning rate that ends where the other does; the flow makes as many on
+both sides as are given (their early stopping differs). `--whole` runs both sides from the data to 256 designs instead,
+at a reduced size (2000 rows, 256 units, 40 passes), and prints the share of the gap that each closes and the seconds of
+each, measured.
 
 The plain loop: one network an objective, one after the other, batches of 128 in float32; a flow in batches of 128; 800
 Euler steps; 200 guided steps in which filter, choice and archive go over the weights one by one.
