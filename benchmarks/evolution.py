@@ -116,11 +116,14 @@ def protocol(options: argparse.Namespace) -> None:
     from matplotlib import pyplot
 
     print(f"{'N':>8} {'library, algorithm':<22}{'s per 100 generations: CPU':>28}{'wall':>10}")
-    _, axes = pyplot.subplots(figsize=(6, 4))
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set(xlabel="population", ylabel="CPU seconds for 100 generations", title="DTLZ1, m = 3, d = 500")
     for algorithm in options.algorithms:
         for library in ("blackbox", *PEERS.get(algorithm, ())):
             points = []
-            for power in range(7, 16):
+            for power in options.powers:
                 setting = _setting(options, library, algorithm, 2**power, warmup=1, generations=101)
                 setting |= {"problem": "DTLZ1", "dim": 500}
                 python = sys.executable if library == "blackbox" else options.python
@@ -132,10 +135,9 @@ def protocol(options: argparse.Namespace) -> None:
                 points.append((2**power, found["cpu"] / 10))
                 print(f"{label}{found['cpu'] / 10:28.3f}{found['wall'] / 10:10.3f}", flush=True)
             if points:
-                axes.loglog(*zip(*points, strict=True), marker="o", label=f"{library} {algorithm}")
-    axes.set(xlabel="population", ylabel="CPU seconds for 100 generations", title="DTLZ1, m = 3, d = 500")
-    axes.legend(fontsize=7)
-    pyplot.savefig(options.picture, dpi=120, bbox_inches="tight")
+                axes.plot(*zip(*points, strict=True), marker="o", label=f"{library} {algorithm}")
+                axes.legend(fontsize=7)
+                figure.savefig(options.picture, dpi=120, bbox_inches="tight")
     print(f"picture: {options.picture}")
 
 
@@ -168,6 +170,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="of our own lines and those of evox and evomo")
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has the peers")
     parser.add_argument("--protocol", action="store_true")
+    parser.add_argument("--powers", type=int, nargs="+", default=list(range(7, 16)), help="of two: the protocol's N")
     parser.add_argument("--picture", default="evolution.png")
     options = parser.parse_args()
     if options.one:

@@ -159,7 +159,7 @@ class BayesianOptimization:
 
     @property
     def capabilities(self) -> Capabilities:
-        """One objective, constraints, every kind of parameter, pending candidates."""
+        """One objective or several, constraints, every kind of parameter, pending candidates."""
         return capabilities_of(self)
 
     def init(self, spec: Spec, generator: torch.Generator) -> BayesianState:

@@ -233,7 +233,9 @@ class Domain:
     def all_cells(self) -> Array:
         """Return every point of a space without free real columns as full codes."""
         axes = [np.arange(self.lower[c], self.upper[c] + 1.0) for c in self.steps]
-        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+        grid = np.zeros((1, 0))  # one cell where all columns are held
+        if axes:
+            grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
         codes = np.repeat(np.where(self.free, self.lower, self.fixed)[None], len(grid), axis=0)
         codes[:, self.steps] = grid
         if self.restrictions is not None:

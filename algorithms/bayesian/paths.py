@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from blackbox.surrogates.gaussian_process import GaussianProcess
-from blackbox.surrogates.kernels import Array, Cross, Hyperparameters, Index, Layout
+from blackbox.surrogates.kernels import Array, Cross, Hyperparameters, Index, Layout, relatedness
 
 __all__ = ["Features", "Paths"]
 
@@ -74,6 +74,10 @@ class Features:
         self._levels: list[Array] = []
         for c in layout.levels:
             self._levels.append(_level_factors(n, levels, float(np.exp(-1.0 / hyper.lengthscale[c])), random))
+        self._related = []  # one normal factor a level, correlated as the levels are
+        for loadings in hyper.loadings:
+            root = np.linalg.cholesky(relatedness(loadings) + 1e-9 * np.eye(len(loadings)))
+            self._related.append(root @ random.standard_normal((len(loadings), n)))
         self._switched = []
         for j, c in enumerate(layout.switched):
             length = hyper.lengthscale[c]
@@ -134,6 +138,8 @@ class Features:
     def _rest(self, x: Array, without: int | None = None) -> Array | float:
         product: Array | float = 1.0
         for c, table in zip(self._layout.levels, self._levels, strict=True):
+            product = product * table[x[:, c].astype(np.intp)]
+        for c, table in zip(self._layout.joined, self._related, strict=True):
             product = product * table[x[:, c].astype(np.intp)]
         for j, factor in enumerate(self._switched):
             if j != without:

@@ -40,7 +40,10 @@ __all__ = [
 LITTLE = -4.0  # log expected improvement, in standard deviations, below which every second step is local
 NOTHING = math.log(1e-4)  # below it, the other steps are bold
 RADIUS = 0.1  # of local steps, in the unit cube
-LATER = Effort(spread=96, local=48, starts=2, evaluations=7, rounds=4)  # for all but the first of a batch
+LATER = Effort(spread=96, local=32, starts=2, evaluations=7, rounds=4)  # for all but the first of a batch
+_BRIEF = Effort(spread=96, local=24, starts=2, evaluations=4, rounds=3)  # the same where there are many data
+_ROUGH = Effort(spread=96, local=32, starts=1, evaluations=2, rounds=1)  # and of its local and bold steps
+_MANY = 100
 _KEPT = 128  # samples of the first search of a batch that the others start from
 _LATER_MODES = 2  # sets of hyper-parameters that the others are averaged over
 SHORTER, MARGIN = 0.5, 0.05  # what bold steps do to lengthscales, and to the value to improve
@@ -94,21 +97,23 @@ class Proposer:
         self._acquisition = acquisition
         self._domain, self._anchors, self._taken, self._random = domain, anchors, taken, random
         self._finite = domain.n_cells <= ENUMERATE
-        self._effort = Effort()
+        self._effort = self._aside = Effort()
+        self._started = False  # whether the first of a batch was handed out
         self._pool: Pool | None = None
         self._bolder: Acquisition | None = None
+        self._unseen = taken[:0]  # what `_bolder` does not know of yet
 
     def next(self) -> Array:
         """Return the full codes, shape (d,), of a promising point that is new, where there is one."""
         pace = self.pace
         if not self._finite and pace.promise < LITTLE and pace.turn % 2 == 1 and len(self._anchors):
-            found = maximise_near(self._acquisition, self._domain, self._anchors[0], RADIUS, self._random, self._effort)
+            found = maximise_near(self._acquisition, self._domain, self._anchors[0], RADIUS, self._random, self._aside)
             if found is not None:
                 self.pace = Pace(pace.promise, pace.turn + 1)
                 return self._first(self._acquisition, found)
         bold = not self._finite and pace.promise < NOTHING and pace.turn >= 2
         score = self._bold() if bold else self._acquisition
-        point = self._first(score, self._found(score))
+        point = self._first(score, self._found(score, self._aside if bold else self._effort))
         if not self._finite:
             promise = pace.promise
             if not bold:
@@ -116,15 +121,15 @@ class Proposer:
             self.pace = Pace(promise, pace.turn + 1 if promise < LITTLE else 0)
         return point
 
-    def _found(self, score: Acquisition) -> Found:
+    def _found(self, score: Acquisition, effort: Effort) -> Found:
         pool = self._pool
         if self._finite:
             return enumerate_cells(score, self._domain, pool)
         if pool is not None:
-            return maximise(score, self._domain, self._anchors, self._random, self._effort, pool)
-        pool = draw_pool(self._domain, self._anchors, self._random, self._effort)
+            return maximise(score, self._domain, self._anchors, self._random, effort, pool)
+        pool = draw_pool(self._domain, self._anchors, self._random, effort)
         values = score(pool.points)
-        found = maximise(score, self._domain, self._anchors, self._random, self._effort, pool, values)
+        found = maximise(score, self._domain, self._anchors, self._random, effort, pool, values)
         self._pool = pool.best(values, _KEPT).longer(found.codes, self._domain)
         return found
 
@@ -136,17 +141,21 @@ class Proposer:
             self._bolder = self._acquisition.bolder(SHORTER, MARGIN)
             if self._pool is not None:
                 self._bolder = self._bolder.watch(self._pool.points)
+        elif len(self._unseen):
+            self._bolder = self._bolder.condition(self._unseen)
+        self._unseen = self._unseen[:0]
         return self._bolder
 
     def add(self, x: Array) -> None:
         """Take into account that model points, shape (q, d), will be evaluated."""
         self._taken = np.concatenate([self._taken, x])
         self._acquisition = self._acquisition.condition(x)
-        if self._bolder is not None:
-            self._bolder = self._bolder.condition(x)
-        if self._effort is LATER:
+        self._unseen = np.concatenate([self._unseen, x])
+        if self._started:
             return
-        self._effort = LATER
+        self._started = True
+        many = len(self._taken) > _MANY
+        self._effort, self._aside = (_BRIEF, _ROUGH) if many else (LATER, LATER)
         if self._pool is None:
             self._pool = draw_pool(self._domain, self._anchors, self._random, self._effort)
         self._acquisition = self._acquisition.likeliest(_LATER_MODES).watch(self._pool.points)

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from blackbox.space import Space
 
-__all__ = ["among", "first_of_each", "one_changed", "perturbed"]
+__all__ = ["among", "cells", "first_of_each", "one_changed", "perturbed", "spread_first"]
+
+_CELLS = 100
 
 
 def first_of_each(x: Tensor) -> Tensor:
@@ -16,6 +18,22 @@ def first_of_each(x: Tensor) -> Tensor:
     index = torch.arange(len(x), device=x.device)
     first = torch.full((len(x),), len(x), device=x.device).scatter_reduce(0, group, index, "amin")
     return first[first < len(x)].sort().values
+
+
+def spread_first(space: Space, x: Tensor) -> Tensor:
+    """Return all rows of x, shape (n, d), in order, but those that all but repeat an earlier one last; shape (n,).
+
+    A row repeats another where both lie in one cell of a grid of a hundredth of the ranges of the real columns.
+    """
+    first = first_of_each(cells(space, x))
+    later = torch.ones(len(x), dtype=torch.bool, device=x.device).index_fill_(0, first, False)
+    return torch.cat([first, later.nonzero()[:, 0]])
+
+
+def cells(space: Space, x: Tensor) -> Tensor:
+    """Return the cells in which points lie, shape (n, d): real columns in hundredths of their ranges."""
+    real = torch.as_tensor(space.kinds == 0, device=x.device) & ~x.isnan()
+    return torch.where(real, (space.to_unit(x) * _CELLS).round(), x)
 
 
 def among(x: Tensor, others: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from blackbox.algorithm import Candidates, Request, Spec
 from blackbox.algorithms.offline._data import Told, TrainingSet, no_rows, training_set
-from blackbox.algorithms.offline._designs import among, first_of_each, perturbed
+from blackbox.algorithms.offline._designs import among, cells, first_of_each, perturbed
 from blackbox.algorithms.offline._models import Targets
 from blackbox.space import Space
 from blackbox.surrogates.encoding import Encoding
@@ -20,7 +20,6 @@ from blackbox.surrogates.ensemble import Ensemble, EnsembleSettings, fit_ensembl
 __all__ = ["ProposalState", "Search", "hand_out", "predicted", "start", "usable_rows"]
 
 MANY = 2**31
-_CELLS = 100
 _ROUNDS = 4  # of changing designs at random until there are enough new ones
 
 
@@ -117,21 +116,12 @@ def _fitted(
     return replace(state, ensemble=ensemble), ensemble
 
 
-def _cells(spec: Spec, x: Tensor) -> Tensor:
-    """Return the cells in which designs lie, shape (n, d); with several objectives the designs themselves."""
-    if spec.n_objectives > 1:
-        return x
-    cells = (spec.space.to_unit(x) * _CELLS).round()
-    discrete = torch.as_tensor(spec.space.kinds > 0, device=x.device)
-    return torch.where(discrete | x.isnan(), x, cells)
-
-
 def _new(spec: Spec, state: ProposalState, found: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Return the designs that are new, then, while there are less than n, changed ones; all of them if none is new.
 
     With one objective, designs in one cell of a grid of a hundredth of the ranges count as one: the first of them.
     """
-    found = found[first_of_each(_cells(spec, found))]
+    found = found[first_of_each(cells(spec.space, found) if spec.n_objectives == 1 else found)]
     known = torch.cat([state.handed, state.told.x])
     fresh = found[~among(found, known)]
     for _ in range(_ROUNDS):

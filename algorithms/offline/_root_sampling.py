@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blackbox.algorithms.offline._designs import among, first_of_each, one_changed, perturbed
+from blackbox.algorithms.offline._designs import among, first_of_each, one_changed, perturbed, spread_first
 from blackbox.algorithms.offline._root_data import Standardised
 from blackbox.algorithms.offline._root_settings import Proposing, Synthetic
 from blackbox.algorithms.offline._root_training import Learned
@@ -90,7 +90,9 @@ class Sampler:
             found = fresh(torch.cat([found, changed]), taken)
         if not len(found):  # everything was handed out, or is in the data
             found = fresh(self._translate(self._best(), n), taken[:0])
-        return self.ranked(found)
+        x, predicted = self.ranked(found)
+        order = spread_first(self.data.encoding.space, x)
+        return x[order], predicted[order]
 
     def held(self, n: int, fixed: Tensor, handed: Tensor) -> tuple[Tensor, Tensor]:
         """Return n designs at most, with the columns held that are not NaN in `fixed`, shape (d,)."""

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from blackbox.plot.history import History
 
 if TYPE_CHECKING:
+    from blackbox.plot._calibration import calibration as calibration
     from blackbox.plot._comparison import comparison as comparison
     from blackbox.plot._convergence import convergence as convergence
     from blackbox.plot._front import front as front
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from blackbox.plot._importance import importance as importance
     from blackbox.plot._parallel import parallel_coordinates as parallel_coordinates
     from blackbox.plot._slices import slices as slices
+    from blackbox.plot._stopping import stopping as stopping
 
 _HOMES = {
+    "calibration": "_calibration",
     "comparison": "_comparison",
     "convergence": "_convergence",
     "front": "_front",
@@ -38,6 +41,7 @@ _HOMES = {
     "importance": "_importance",
     "parallel_coordinates": "_parallel",
     "slices": "_slices",
+    "stopping": "_stopping",
 }
 
 __all__ = ["History", *_HOMES]

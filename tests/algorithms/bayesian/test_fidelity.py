@@ -161,3 +161,50 @@ def test_wrong_cost_settings_name_what_is_wrong() -> None:
         LinearCost(base=-1.0)
     with pytest.raises(SettingError, match="cost: expected a LinearCost"):
         BayesianOptimization(cost=3.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        {"f": bb.Real(0, 1, fidelity=True), "g": bb.Categorical(["a", "b", "c"], fidelity="c")},
+        {"k": bb.Categorical(["a", "b"]), "f": bb.Real(0, 1, fidelity=True, when={"k": "a"})},
+        {"f": bb.Ordinal([1, 10, 100], fidelity=True), "w": bb.Categorical(["u", "v"], environment=["u", "v"])},
+    ],
+    ids=["two", "conditional", "with an environment"],
+)
+@pytest.mark.parametrize("told", ["values", "constant", "failed", "two objectives"])
+def test_any_mixture_of_roles_gets_sound_candidates(roles: dict[str, Any], told: str) -> None:
+    space = bb.Space({"x": bb.Real(0, 1), **roles})
+    objectives = 2 if told == "two objectives" else 1
+    optimizer = bb.Optimizer(space, BayesianOptimization(start=3), seed=0, objectives=objectives)
+    for _ in range(3):
+        batch = optimizer.ask(2)
+        space.check(batch.x)
+        value = torch.nan_to_num(batch.x, nan=0.3).sub(0.3).square().sum(1)
+        values: Any = {"constant": [1.0, 1.0], "failed": None}.get(told, value)
+        if objectives == 2:
+            values = torch.stack([value, -value], 1)
+        optimizer.tell(batch, values, failed=[told == "failed"] * 2)
+    space.check(optimizer.ask(2).x)
+    assert optimizer._kernel.fallbacks == 0
+    assert len(optimizer.result()) == 0 or told != "failed"
+
+
+def test_a_space_of_roles_only_is_searched() -> None:
+    space = bb.Space({"f": bb.Real(0, 1, fidelity=True)})
+    optimizer = bb.Optimizer(space, BayesianOptimization(start=2), seed=0)
+    for _ in range(4):
+        batch = optimizer.ask()
+        optimizer.tell(batch, batch.x[:, 0] - 1.0)
+    space.check(optimizer.ask(2).x)
+
+
+@pytest.mark.parametrize("acquisition", ["thompson", "mes"])
+def test_other_acquisitions_work_on_tasks(acquisition: str) -> None:
+    space = bb.Space({"x": bb.Real(0, 1), "t": bb.Categorical(["here", "there"], task="here")})
+    optimizer = bb.Optimizer(space, BayesianOptimization(start=3, acquisition=acquisition), seed=0)
+    for _ in range(6):
+        batch = optimizer.ask()
+        assert batch.configs[0]["t"] == "here"
+        optimizer.tell(batch, (batch.x[:, 0] - 0.4).square())
+    assert optimizer._kernel.fallbacks == 0

@@ -12,7 +12,7 @@ from torch import Tensor
 
 import blackbox as bb
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms import BestOfData, RandomSearch, SurrogateAscent, SurrogateEvolution
+from blackbox.algorithms import ROOT, BestOfData, RandomSearch, SurrogateAscent, SurrogateEvolution
 from blackbox.errors import NotReadyError, SettingError, SpaceError
 from blackbox.parameters import Categorical, Integer, Real
 from blackbox.problems import OfflineSet
@@ -242,3 +242,11 @@ def test_wrong_settings_are_refused() -> None:
     ):
         with pytest.raises(SettingError, match=next(iter(settings))):
             kind(**settings)
+
+
+@pytest.mark.parametrize("algorithm", [ASCENT, EVOLUTION, ROOT(batch_size=8, epochs=2)], ids=lambda a: type(a).__name__)
+def test_proposals_for_one_objective_are_no_near_repetitions(algorithm: Algorithm[Any]) -> None:
+    x = told(algorithm).ask(8).x
+    apart = (x[:, None] - x[None]).abs().amax(2) + torch.eye(8)
+    assert float(apart.min()) > 1e-3
+    assert len(torch.unique((x * 100).round(), dim=0)) == 8

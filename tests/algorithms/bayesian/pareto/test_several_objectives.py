@@ -58,15 +58,15 @@ def fallbacks(optimizer: bb.Optimizer) -> int:
 @pytest.mark.parametrize(
     ("problem", "reference", "least"),
     [
-        (ZDT1(dim=6), [11.0, 11.0], 120.60),
-        (DTLZ2(dim=6, n_objectives=2), [1.1, 1.1], 0.37),
-        (DTLZ2(dim=6, n_objectives=3), [1.1, 1.1, 1.1], 0.50),
+        (ZDT1(dim=6), [11.0, 11.0], 120.50),
+        (DTLZ2(dim=6, n_objectives=2), [1.1, 1.1], 0.34),
+        (DTLZ2(dim=6, n_objectives=3), [1.1, 1.1, 1.1], 0.42),
         (C2DTLZ2(dim=6, n_objectives=2), [1.1, 1.1], 0.22),
     ],
 )
-def test_forty_evaluations_reach_the_front(problem: bb.Problem, reference: list[float], least: float) -> None:
+def test_thirty_two_evaluations_reach_the_front(problem: bb.Problem, reference: list[float], least: float) -> None:
     optimizer = bb.Optimizer(problem, BayesianOptimization(reference_point=tuple(reference)), seed=1)
-    while optimizer.n_evaluations < 40:
+    while optimizer.n_evaluations < 32:
         batch = optimizer.ask()
         optimizer.tell(batch, problem(batch.x))
     assert volume(optimizer, reference) > least
@@ -138,10 +138,10 @@ def test_noise_is_averaged_over() -> None:
     def noisy(u: torch.Tensor) -> torch.Tensor:
         return two_wells(u) + 0.02 * torch.randn((len(u), 2), generator=generator, dtype=torch.float64)
 
-    optimizer = search(noisy, n=30, noise=0.0004, reference_point=(0.6, 0.6))
+    optimizer = search(noisy, n=20, noise=0.0004, reference_point=(0.6, 0.6))
     late = optimizer.result().x
-    assert metrics.hypervolume(two_wells(late), [0.6, 0.6]) > 0.22
-    learned = search(noisy, n=16)
+    assert metrics.hypervolume(two_wells(late), [0.6, 0.6]) > 0.2
+    learned = search(noisy, n=12)
     assert fallbacks(optimizer) == fallbacks(learned) == 0
 
 
