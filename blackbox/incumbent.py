@@ -148,6 +148,9 @@ class Incumbent:
 
 def _first(rows: Rows, values: Tensor, lowest: float) -> Rows:
     """Return the row of the smallest id among those with the lowest value, of values of shape (n,)."""
+    if isinstance(rows.ids, range) and values.is_cpu:
+        row = int(values.numpy().argmin())  # the first one, by NumPy's promise
+        return rows[row : row + 1]
     marked = (values == lowest).nonzero()[:, 0].cpu()
     row = int(marked[0] if isinstance(rows.ids, range) else marked[rows.ids[marked].argmin()])
     return rows[row : row + 1]

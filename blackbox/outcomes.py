@@ -161,7 +161,7 @@ def _limits(violations: Any, marked: Tensor | None, n: int, terms: Terms) -> Ten
 
 def _is_finite(matrix: Tensor) -> bool:
     """Return whether all values are surely finite; one pass on the CPU, False elsewhere, where it would wait."""
-    return matrix.device.type == "cpu" and math.isfinite(matrix.sum().item())
+    return matrix.is_cpu and math.isfinite(matrix.sum().item())
 
 
 def _finite_rows(matrix: Tensor) -> Tensor:
@@ -202,8 +202,8 @@ def _matrix(given: Any, name: str, n: int, m: int, dtype: torch.dtype, device: t
 
 def _real_tensor(given: Any, name: str) -> Tensor:
     if isinstance(given, Tensor):
-        if given.device.type == "meta" or given.layout != torch.strided:
-            where = "one on device meta" if given.device.type == "meta" else str(given.layout)
+        if given.is_meta or given.layout != torch.strided:
+            where = "one on device meta" if given.is_meta else str(given.layout)
             raise TellError(f"{name}: expected a dense tensor with data, got {where}", argument=name)
         tensor = given.detach()
     elif isinstance(given, float):

@@ -287,3 +287,17 @@ def test_a_changed_column_may_turn_others_on() -> None:
     found = one_changed(space, x, 100, torch.Generator())
     space.check(found)
     assert [sorted(config) for config in space.decode(found)] == [["kind", "only_v"], ["kind"]]
+
+
+def test_published_settings_for_sequences_draw_other_rows_for_every_epoch() -> None:
+    space = bb.Space({f"p{i}": Categorical(list("ACGT")) for i in range(6)})
+    x = points(300, space)
+    published = ROOT.published(sequences=True, rows=100, epochs=2, best_possible=-6.0)
+    small = replace(published, bridge=replace(published.bridge, width=16))
+    told = optimizer(space, replace(small, walks=replace(published.walks, starts=64, steps=5)), maximize=True)
+    told.tell(space.batch(x), (x == 2).sum(1).double())
+    batch = told.ask(20)
+    assert len(torch.unique(batch.x, dim=0)) == 20
+    learned = state_of(told).learned
+    assert learned is not None
+    assert learned.tabulated <= published.walks.tolerance
