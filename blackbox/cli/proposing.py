@@ -89,7 +89,8 @@ def propose(
     objectives = [Objective(name) for name in objective or []] + [Objective(name, True) for name in maximize or []]
     objectives = objectives or [_last_column(data, set(ignore or []))]
     table = read_csv(data, objectives, space=parameters, ignore=ignore or [])
-    made = _algorithm(algorithm or settings.pop("kind", None) or _default(table), settings)
+    default = "root" if len(table.objectives) == 1 else "pareto-flow"
+    made = _algorithm(algorithm or settings.pop("kind", None) or default, settings)
     if out is not None and not out.parent.is_dir():
         raise SettingError(f"--out: there is no folder {out.parent}")
     console = Console(stderr=True, highlight=False)
@@ -122,20 +123,6 @@ def _last_column(data: Path, ignored: set[str]) -> Objective:
         raise SettingError(f"{data}: there is no column left to optimize")
     typer.echo(f"minimising the last column, {names[-1]!r}; --maximize {names[-1]!r} to maximise it", err=True)
     return Objective(names[-1])
-
-
-def _default(table: Table) -> str:
-    """Return the name of the algorithm for a table: one that can serve it."""
-    from blackbox.algorithms import ParetoFlow
-    from blackbox.serving import obstacle
-
-    if len(table.objectives) == 1:
-        return "root"
-    reason = obstacle(ParetoFlow().capabilities, table.space, len(table.objectives), 0)
-    if reason is None:
-        return "pareto-flow"
-    typer.echo(f"surrogate-evolution, because pareto-flow cannot serve this table: {reason}", err=True)
-    return "surrogate-evolution"
 
 
 def _algorithm(name: str, settings: dict[str, Any]) -> Algorithm[Any]:

@@ -17,6 +17,7 @@ PICTURES = {  # names are functions of blackbox.plot
     "parallel_coordinates": "every evaluation as a line through its parameters",
     "slices": "each parameter against the value, with the surrogate's mean and uncertainty",
     "importance": "how much each parameter matters",
+    "calibration": "how well the surrogate predicts each outcome from the others",
     "front": "the values of two or three objectives and their front",
     "hypervolume": "the front's hypervolume over evaluations",
 }

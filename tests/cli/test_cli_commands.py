@@ -206,7 +206,7 @@ def test_tell_takes_lines_of_json(cli, tmp_path):
         ([], "\n[1]", "line 2 of standard input: expected an object with"),
         ([], '{"id": 0, "value": 1}', "id 0: outcome: unknown key 'value'"),
         ([], '{"id": 0, "values": "1"}', "id 0: values: expected 1 real number(s), got '1'"),
-        ([], '{"id": 0, "values": [1], "extras": {"cost": 1}}', "extras: 'cost'"),
+        ([], '{"id": 0, "values": [1], "extras": {"cost": 1}}', "extras: unknown column 'cost'"),
         ([], '{"id": 0, "values": [1]}\n{"id": 0, "values": [1]}', "candidate 0 stands in it twice"),
     ],
 )
@@ -346,5 +346,5 @@ def test_every_kind_of_picture_is_one_of_the_plot_module():
     from blackbox import plot
     from blackbox.cli.reading import PICTURES
 
-    of_sweeps = {"comparison"}  # `blackbox sweep --plot`
-    assert set(PICTURES) == {name for name in plot.__all__ if name.islower()} - of_sweeps
+    elsewhere = {"comparison", "stopping"}  # of sweeps (`blackbox sweep --plot`), and of optimizers
+    assert set(PICTURES) == {name for name in plot.__all__ if name.islower()} - elsewhere

@@ -65,14 +65,10 @@ def test_several_objectives(cli, data):
     assert "predicted cost" in done.out
 
 
-def test_the_default_for_several_objectives_can_serve_the_table(cli, data, tmp_path):
-    done = cli("propose", data, "--toml", tmp_path / "fast.toml", "-x", "yield", "-o", "cost", "-n", 4)
-    assert done.code == 0, done.err
-    assert "surrogate-evolution, because pareto-flow cannot serve this table: it has categorical" in done.err
+def test_the_default_for_several_objectives_is_pareto_flow(cli, data, tmp_path):
     small = "predictors = {hidden = [8], epochs = 2}\nflow = {hidden = [8], epochs = 2}\n"
     (tmp_path / "flow.toml").write_text(f"[algorithm]\n{small}guidance = {{streams = 8, guided_steps = 2}}\n")
-    options = ("-x", "yield", "-o", "cost", "--ignore", "kind", "-n", 4)
-    done = cli("propose", data, "--toml", tmp_path / "flow.toml", *options)
+    done = cli("propose", data, "--toml", tmp_path / "flow.toml", "-x", "yield", "-o", "cost", "-n", 4)
     assert done.code == 0, done.err
     assert "4 proposals" in done.out
 
