@@ -22,7 +22,7 @@ __all__ = ["Move", "draw_and_move", "draw_moves", "moved", "remember", "steps_ah
 
 _MOST_STEPS = 16
 # Of all runs and steps of one draw: few calls for many numbers, in arrays that fit a cache.
-_MOST_PARTICLES, _MOST_COORDINATES = 2**13, 2**17
+_MOST_PARTICLES, _MOST_COORDINATES = 2**14, 2**18
 
 Array = NDArray[Any]
 
