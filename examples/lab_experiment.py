@@ -1,8 +1,8 @@
 """A lab experiment by hand: the program proposes, you measure and type, it learns; stop and go on when you like.
 
 A reaction has two conditions and a catalyst; the yield is to be high, and the impurity at most 5 %. Both readings are
-noisy. At a terminal it asks you for them; elsewhere a made-up reaction
-answers. What was told is saved after every measurement:
+noisy. At a terminal it asks you for them; elsewhere a made-up reaction answers. What was told is saved after every
+measurement:
 
     python examples/lab_experiment.py            # goes on where the file ends
 """
