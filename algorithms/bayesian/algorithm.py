@@ -26,7 +26,8 @@ from blackbox.algorithms.bayesian.proposal import ENUMERATE
 from blackbox.algorithms.bayesian.report import predicted_best
 from blackbox.algorithms.bayesian.restrictions import InputConstraint, Restrictions, checked_constraints
 from blackbox.algorithms.bayesian.risk import InputNoise, Risk, risk_of
-from blackbox.algorithms.bayesian.roles import check_settings, held_roles, role_result
+from blackbox.algorithms.bayesian.roles import held_roles, role_result
+from blackbox.algorithms.bayesian.served import check_settings
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
 from blackbox.errors import SettingError

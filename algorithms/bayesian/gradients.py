@@ -14,9 +14,10 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.proposal import LATER, Pace
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import PRIOR
+from blackbox.algorithms.bayesian.single import PRIOR, prior_of
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.steps import step
+from blackbox.algorithms.bayesian.unit_cost import cost_model
 from blackbox.algorithms.bayesian.view import View, look
 from blackbox.surrogates.derivatives import VALUE, DerivativeProcess, fit_with_derivatives
 from blackbox.surrogates.gaussian_process import GaussianProcess
@@ -64,8 +65,11 @@ class Gradients:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=PRIOR)
+        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior_of(settings))
         acquisition, state = informed(view, state, domain)
+        if settings.cost_aware:
+            cost, state = cost_model(state, domain, Fitting(), prior_of(settings), random)
+            acquisition = replace(acquisition, cost=cost)
         if not domain.free.all():
             held = domain.model(domain.fill(state.x.numpy()[view.order], random))
             acquisition = acquisition.relative_to(held)

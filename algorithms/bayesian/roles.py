@@ -15,19 +15,9 @@ from blackbox.surrogates.kernels import Array
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["check_settings", "held_roles", "role_result", "spread_fidelities"]
+__all__ = ["held_roles", "role_result", "spread_fidelities"]
 
 _HIGHER = {3: 0.25, 7: 0.5}  # points of the start design with a higher fidelity than the lowest, in the unit cube
-
-
-def check_settings(spec: Spec, settings: BayesianOptimization) -> None:
-    """Raise `SettingError` where the cost or the errors of implementation name parameters that are not searched."""
-    domain = Domain(spec.space)
-    if settings.cost is not None:
-        settings.cost.of(domain.lower[None], domain)
-    if settings.input_noise is not None:
-        names = domain.space.names
-        settings.input_noise.of([names[c] for c in domain.designs if not domain.discrete[c]])
 
 
 def held_roles(spec: Spec, fixed: Array | None) -> Array | None:
