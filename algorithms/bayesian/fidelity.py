@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["MultiFidelity", "predicted_best"]
 
 _PATIENCE = 2.0  # evaluations at the target whose cost is spent elsewhere before a prediction is confirmed
-_MOST_BETWEEN = 12  # evaluations elsewhere in a row: what they mean at the target has to be seen
+_MOST_BETWEEN = 40  # evaluations elsewhere in a row: what they mean at the target has to be seen
 _BETTER = 1e-3  # standard deviations by which a prediction has to be better than what was told
 _KNOWN, _ANCHORS = 200, 5  # evaluated designs that are looked at, and around which others are tried
 _LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Gradients", "has_gradients", "in_model_units"]
 
 _MOST = 2000  # observations in one model; gradients of bad points are dropped first
+_STEEPEST = 1e6  # standard deviations of the values across a range, beyond which a derivative is left out
 _GROWTH = 0.08  # of the observations, after which hyper-parameters are fitted again
 _ALWAYS_BELOW = 250  # observations below which they are fitted at every ask
 _THETA, _FITTED_TO = "gradient_theta", "gradient_n"  # names in the memory of the state
@@ -126,6 +127,7 @@ def observations(view: View, state: BayesianState, domain: Domain) -> tuple[Arra
     x, by, y = [mode.x], [np.full(len(mode.x), VALUE)], [mode.standard(mode.y)]
     room = _MOST - len(mode.x)
     gradient = in_model_units(state, domain, view.warp) / mode.standard.spread
+    gradient[~(np.abs(gradient) < _STEEPEST)] = np.nan  # nothing that fits the values
     seen: set[bytes] = set()
     for row in view.order:  # best first
         point = domain.model(state.x.numpy()[row][None])
