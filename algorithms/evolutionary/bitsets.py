@@ -1,9 +1,9 @@
 """Fronts of many small tables at once, on the CPU, from sets of rows kept as bits.
 
-Rows are put in order of the first objective, so that only earlier ones can dominate a row. For every other objective the
-rows that are no worse than a row are a prefix of the order by that objective; as words of 64 bits they are found by one
-running union, and the rows that dominate a row are the intersection over the objectives: n^2 / 64 words for each, without
-a comparison of pairs.
+Rows are put in order of the first objective, so that only earlier ones can dominate a row. For every other objective
+the rows that are no worse than a row are a prefix of the order by that objective; as words of 64 bits they are found by
+one running union, and the rows that dominate a row are the intersection over the objectives: n^2 / 64 words for each,
+without a comparison of pairs.
 """
 
 from __future__ import annotations
