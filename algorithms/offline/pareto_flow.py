@@ -31,6 +31,7 @@ __all__ = ["Guidance", "ParetoFlow", "ParetoFlowState"]
 _MANY = 2**31
 _LEAST = 8
 _NEAR_DUPLICATE = 1e-3
+_ROUNDING = 1e-5
 _STATIONS = (8, 4, 2, 1)
 _LARGE = 20_000  # rows from which on one network an objective will do
 _PASSES = 4  # of sampling, at most, for one request
@@ -250,7 +251,8 @@ class ParetoFlow:
             spec.n_objectives, guidance.streams, guidance.neighbours, width=guidance.cone_width, device=spec.device
         )
         rows = table.best(len(streams))
-        x, values = models.encode(spec, table.x[rows]), models.targets.apply(table.values[rows])
+        data = table.x[rows]
+        x, values = models.encode(spec, data), models.targets.apply(table.values[rows])
         start = assign(x, values, streams, Frame.of(values), self.guidance.scalarisation)
         sampled = sample_guided(
             models.flow.velocity, models.predict, start, streams, models.box(spec), self.guidance, generator
@@ -261,7 +263,7 @@ class ParetoFlow:
             best = Archive(*(torch.cat([getattr(part, name) for part in parts]) for name in ("x", "values")))
             parts += self._evolved(spec, models, best, (1,), generator)
             way = way + self._evolved(spec, models, start, _STATIONS, generator)
-        return self._arrange(spec, state, [*parts, *way], len(parts), n, generator)
+        return self._arrange(spec, state, [*parts, *way], len(parts), data, n, generator)
 
     def _evolved(
         self, spec: Spec, models: Models, first: Archive, parts: tuple[int, ...], generator: torch.Generator
@@ -279,21 +281,25 @@ class ParetoFlow:
         state: ParetoFlowState,
         parts: list[Archive],
         ahead: int,
+        data: Tensor,
         n: int,
         generator: torch.Generator,
     ) -> ParetoFlowState:
         """Return the state with found designs decoded, without repetitions, best first, before those left over.
 
-        The first `ahead` of the parts are the ends of the way, the others its stations, the first of these the data.
+        The first `ahead` of the parts are the ends of the way, the others its stations. `data` are the points of the
+        data that streams start from, shape (k, d): what comes back to one of them is that point, exactly.
         """
         models = state.models
         assert models is not None
         z, values, level = _gathered(parts, ahead)
         if not self.known:
-            fresh = (torch.cdist(z, parts[ahead].x) > _NEAR_DUPLICATE).all(-1)
+            fresh = (torch.cdist(z, models.encode(spec, data)) > _NEAR_DUPLICATE).all(-1)
             z, values, level = z[fresh], values[fresh], level[fresh]
         rows = distinct(z, _NEAR_DUPLICATE)
-        x, values, level = models.decode(spec, z[rows]), values[rows], level[rows]
+        z, values, level = z[rows], values[rows], level[rows]
+        away, nearest = _distances(z, models.encode(spec, data)).min(-1)
+        x = torch.where((away < _ROUNDING).unsqueeze(-1), data[nearest], models.decode(spec, z))
         if not spec.space.is_real:  # what is handed out is the nearest level: predict that
             values = models.predict_at(spec)(x)
         together = torch.cat([state.given, state.designs, x])
@@ -315,6 +321,11 @@ def _gains(spec: Spec, state: ParetoFlowState, x: Tensor) -> Tensor:
     assert state.models is not None
     values = state.models.targets.invert(state.models.predict_at(spec)(x))
     return -Scaling.of(state.told.values).apply(values).to(x.dtype)
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return the largest differences of rows, shape (n, k), exact where rows all but agree."""
+    return torch.cdist(a, b, p=math.inf, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _gathered(parts: list[Archive], ahead: int) -> tuple[Tensor, Tensor, Tensor]:
