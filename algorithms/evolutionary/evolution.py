@@ -150,9 +150,7 @@ class Evolution:
         n, pairs = x.shape[-2], (count + 1) // 2
         cut = self.mating_draws(n, 2 * pairs)
         chosen = self.parents(uniforms[..., :cut], n, 2 * pairs, pool, total)
-        pool_x = x.index_select(0, chosen) if x.dim() == 2 else take_rows(x, chosen)
-        first, second = pool_x[..., :pairs, :], pool_x[..., pairs:, :]
-        children = tools.reproduction.children(first, second, uniforms[..., cut:])
+        children = tools.reproduction.children(take_rows(x, chosen), uniforms[..., cut:])
         return children if 2 * pairs == count else children[..., :count, :]
 
     # -- the kernel protocol -----------------------------------------------------------------------------------
@@ -218,9 +216,12 @@ class Evolution:
         rows, memory, parents, is_sound = self.survive(
             tools.constants, values, total, kept, state.memory, uniforms, told
         )
-        x, values = x.index_select(0, rows), values.index_select(0, rows)
-        violations = violations.index_select(0, rows) if total is not None else violations[:kept]
-        is_sound |= not seen.may_have_failed and state.parents == len(state)
+        x, values = take_rows(x, rows), take_rows(values, rows)
+        if total is not None:
+            violations = take_rows(violations, rows)
+        elif len(violations) != kept:
+            violations = violations.new_zeros((kept, 0))
+        is_sound = is_sound or (not seen.may_have_failed and state.parents == len(state))
         usable = kept if is_sound else kept - int(values[:, 0].isnan().sum())
         pool = usable if parents is None else max(1, min(int(parents), usable)) if usable else 0
         return Population(x, values, violations, pool, state.asked, told, 0, memory, tools)

@@ -173,8 +173,7 @@ class MOEAD(Evolution):
         if usable is not None:
             rows = filled(rows, usable, (pick * 1024) % 1)  # lower digits, as good as new
         both = rows.mT.flatten(-2)
-        pool = take_rows(x, both) if x.dim() == 3 else x.index_select(0, both)
-        return tools.reproduction.children(pool[..., :q, :], pool[..., q:, :], rest, single=True)
+        return tools.reproduction.children(take_rows(x, both), rest, single=True)
 
     def replacement(
         self,

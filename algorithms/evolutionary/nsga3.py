@@ -14,7 +14,8 @@ from torch import Tensor
 
 from blackbox.algorithm import Spec
 from blackbox.algorithms.evolutionary.compact import is_compact
-from blackbox.algorithms.evolutionary.compact_niching import Lattice, survivors_nsga3
+from blackbox.algorithms.evolutionary.compact_association import Lattice
+from blackbox.algorithms.evolutionary.compact_niching import survivors_nsga3
 from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
 from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws
 from blackbox.algorithms.evolutionary.population import check_count
@@ -149,7 +150,6 @@ class NSGA3(Evolution):
     ) -> Survivors:
         """Return the first fronts, the last of them by niche; in the order of the fronts."""
         n = values.shape[-2]
-        uniforms = uniforms.reshape(*values.shape[:-2], 2, n)
         if total is None and constants.lattice is not None and is_compact(values):
             table = values.numpy()
             is_finite = math.isfinite(float(np.add.reduce(table, axis=None)))
@@ -162,7 +162,7 @@ class NSGA3(Evolution):
             n_survivors,
             constants.directions,
             Normalization(memory["ideal"], memory["extremes"]),
-            uniforms,
+            uniforms.reshape(*values.shape[:-2], 2, n),
             divisions=constants.divisions,
             violation=total,
         )
@@ -192,10 +192,11 @@ def _compact(
     """Return the survivors of one run or of many, with NumPy."""
     ideal, extremes = memory["ideal"].numpy(), memory["extremes"].numpy()
     if values.ndim == 3:
-        found = survivors_nsga3(values, n_survivors, lattice, ideal, extremes, uniforms)
-        rows, ideal, extremes = found
+        lots = uniforms.reshape(len(values), 2, -1)
+        rows, ideal, extremes = survivors_nsga3(values, n_survivors, lattice, ideal, extremes, lots)
     else:
-        found = survivors_nsga3(values[None], n_survivors, lattice, ideal[None], extremes[None], uniforms[None])
-        rows, ideal, extremes = (part[0] for part in found)
+        lots = uniforms.reshape(1, 2, -1)
+        found = survivors_nsga3(values[None], n_survivors, lattice, ideal[None], extremes[None], lots)
+        rows, ideal, extremes = found[0][0], found[1][0], found[2][0]
     after = {"ideal": torch.from_numpy(ideal), "extremes": torch.from_numpy(extremes)}
     return Survivors(torch.from_numpy(rows), after, is_sound=True)

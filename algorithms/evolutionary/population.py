@@ -90,12 +90,15 @@ def empty_population(
 
 
 def joined(state: Population, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
-    """Return points, values and violations of the members and of what was told, one below the other."""
+    """Return points, values and violations of the members and of what was told, one below the other.
+
+    Without constraints the violations are any table without columns.
+    """
     if not len(state):
         return seen.x, seen.values, seen.violations
-    violations = torch.cat([state.violations, seen.violations]) if seen.violations.shape[1] else seen.violations
-    if not violations.shape[1]:
-        violations = violations.new_zeros((len(state) + len(seen), 0))
+    violations = seen.violations
+    if violations.shape[1]:
+        violations = torch.cat([state.violations, violations])
     return torch.cat([state.x, seen.x]), torch.cat([state.values, seen.values]), violations
 
 
