@@ -55,10 +55,10 @@ def survivors_nsga3(
     gaps = table - ideal.T[:, :, None]
     rows = gaps[:, :, :n]
     stays = is_first
-    worst_front = worst_all = np.maximum.reduce(np.where(is_first, rows, 0.0), axis=2)
+    worst_front = worst_all = _worst(rows, is_first)
     if cutoff is not None:
         stays = rank <= cutoff
-        worst_all = np.maximum.reduce(np.where(stays, rows, 0.0), axis=2)
+        worst_all = _worst(rows, stays)
     extremes = _extremes(table, gaps, is_first, _NEAR_AXIS * worst_front)
     width = _widths(extremes - ideal[:, None], worst_front.T, worst_all.T, ideal)
     h = rows / width.T[:, :, None]
@@ -92,17 +92,24 @@ def _fronts(values: Array, columns: Array, n_survivors: int) -> tuple[Index, NDA
     return rank, is_first, cutoff if cutoff.any() else None
 
 
+def _worst(gaps: Array, mask: NDArray[np.bool_]) -> Array:
+    """Return the largest of the gaps of the marked rows, shape (m, B)."""
+    worst: Array = np.maximum.reduce(np.minimum(gaps, np.where(mask, np.inf, 0.0)), axis=2)
+    return worst
+
+
 def _extremes(table: Array, gaps: Array, is_first: NDArray[np.bool_], tolerance: Array) -> Array:
     """Return the extreme points, shape (B, m, m), a row for each axis, of the first front and those of before."""
     m, runs, size = gaps.shape
     gaps = np.where(gaps < tolerance[:, :, None], 0.0, gaps)
-    np.copyto(gaps[:, :, : size - m], np.inf, where=~is_first)
+    rows = gaps[:, :, : size - m]
+    np.maximum(rows, np.where(is_first, 0.0, np.inf), out=rows)
     if m > 1:
         np.maximum(gaps, _largest_others(gaps * _OFF_AXIS), out=gaps)
-    rows = gaps.argmin(2)
+    nearest = gaps.argmin(2)
     if runs > 1:
-        rows += np.arange(0, runs * size, size)
-    found = table.reshape(m, -1).take(rows, axis=1)
+        nearest += np.arange(0, runs * size, size)
+    found = table.reshape(m, -1).take(nearest, axis=1)
     return np.ascontiguousarray(found.transpose(2, 1, 0))
 
 
@@ -196,38 +203,45 @@ def _by_niche(
 ) -> Index:
     """Return the rows that survive, shape (B, n_survivors); see `niche_survivors`."""
     runs, n = rank.shape
-    is_earlier = rank < (0 if cutoff is None else cutoff)
-    home = niche if runs == 1 else niche + np.repeat(np.arange(0, runs * n_niches, n_niches), n)
-    members = np.bincount(home[is_earlier.reshape(-1)], minlength=runs * n_niches).take(home)
+    lots, between = uniforms[:, 0], uniforms[:, 1]
+    offset, index = np.arange(0, runs * n, n)[:, None], np.arange(n)
+    home = niche.reshape(runs, n) + np.arange(0, runs * n_niches, n_niches)[:, None]
+    flat_home = home.reshape(-1)
+    empty = stays.reshape(-1)
+    if cutoff is not None:
+        is_earlier = rank < cutoff
+        members = np.bincount(home[is_earlier], minlength=runs * n_niches).take(home)
+        empty = empty & (members == 0).reshape(-1)
     # Candidates by niche and in random order inside, after the earlier fronts in theirs; the rest at the end.
-    lots = uniforms[:, 0].reshape(-1)
-    key = 0.25 + 0.5 * uniforms[:, 0]
-    flat = key.reshape(-1)
-    empty = np.flatnonzero(((members == 0).reshape(runs, n) & stays).reshape(-1))
-    if len(empty):
-        leads = _nearest(home.take(empty), distance.take(empty), lots.take(empty), runs * n_niches)
-        flat[empty[leads]] = 0.0
+    key = 0.5 * lots
+    key += 0.25
+    first = empty.nonzero()[0]
+    if len(first):
+        leads = _nearest(flat_home.take(first), distance.take(first), lots.reshape(-1).take(first), runs * n_niches)
+        key.reshape(-1)[first.take(leads)] = 0.0
     key += niche.reshape(runs, n)
-    key[~stays] = np.inf
-    index = np.arange(n)
-    if is_earlier.any():
+    np.maximum(key, np.where(stays, 0.0, np.inf), out=key)
+    if cutoff is not None:
         np.copyto(key, (rank - n) + index / n, where=is_earlier)
     order = key.argsort(axis=1)
-    if runs > 1:
-        order += np.arange(0, runs * n, n)[:, None]
-    house = home.take(order)
+    where = order + offset
+    house = flat_home.take(where)
     start = np.zeros((runs, n), dtype=np.int64)
     np.multiply(house[:, 1:] != house[:, :-1], index[1:], out=start[:, 1:])
-    n_earlier = is_earlier.sum(1, keepdims=True)
-    np.maximum(start, n_earlier, out=start)
+    if cutoff is not None:
+        n_earlier = np.count_nonzero(is_earlier, axis=1)[:, None]
+        np.maximum(start, n_earlier, out=start)
     np.maximum.accumulate(start, axis=1, out=start)
-    level = index - start + members.take(order) + uniforms[:, 1]
-    level[index >= stays.sum(1, keepdims=True)] = np.inf
-    np.copyto(level, (index - n).astype(np.float64), where=index < n_earlier)
+    np.subtract(index, start, out=start)
+    if cutoff is not None:
+        start += members.take(where)
+    level = start + between
+    np.copyto(level, np.inf, where=index >= np.count_nonzero(stays, axis=1)[:, None])
+    if cutoff is not None:
+        np.copyto(level, (index - n).astype(np.float64), where=index < n_earlier)
     rows = level.argsort(axis=1)[:, :n_survivors]
-    if runs == 1:
-        return order.take(rows)
-    chosen: Index = order.take(rows + np.arange(0, runs * n, n)[:, None]) % n
+    rows += offset
+    chosen: Index = order.take(rows)
     return chosen
 
 

@@ -40,7 +40,7 @@ def choose_rows(uniforms: Tensor, n: int, count: int, pool: int | Tensor) -> Ten
         return torch.minimum((uniforms.double() * pool).to(torch.int64), pool - 1)
     if isinstance(pool, int):
         if uniforms.is_cpu:  # several times faster than torch's
-            order = torch.from_numpy(uniforms.numpy()[..., :pool].argsort(kind="stable"))
+            order = torch.from_numpy(uniforms.numpy()[..., :pool].argsort())
         else:
             order = uniforms[..., :pool].argsort(dim=-1, stable=True)
         return order if count == pool else order[..., torch.arange(count, device=order.device) % pool]
