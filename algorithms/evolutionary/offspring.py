@@ -142,12 +142,13 @@ class Reproduction:
             self._draws[key] = sum(math.prod(shape) for shape in shapes)
         return self._draws[key]
 
-    def children(self, first: Tensor, second: Tensor, uniforms: Tensor, *, single: bool = False) -> Tensor:
+    def children(self, parents: Tensor, uniforms: Tensor, *, single: bool = False) -> Tensor:
         """Return the children of pairs of parents.
 
         Parameters
         ----------
-        first, second : Tensor, shape (..., q, d)
+        parents : Tensor, shape (..., 2 q, d)
+            The first of all pairs, then the second of all pairs.
         uniforms : Tensor, shape (..., `draws(q)`)
         single : bool, default False
             Return the first child of every pair only.
@@ -156,14 +157,15 @@ class Reproduction:
         -------
         Tensor, shape (..., 2 q, d), or (..., q, d) if `single`
         """
-        q = first.shape[-2]
-        parts = split_draws(uniforms, *self._shapes(q, q if single else 2 * q))
-        if self.mixed is None and is_compact(first):
+        q = parents.shape[-2] // 2
+        if self.mixed is None and is_compact(parents):
+            table, numbers = parents.numpy(), uniforms.numpy()
+            cut, lead = q * self.dim, numbers.shape[:-1]
             x = compact_offspring(
-                first.numpy(),
-                second.numpy(),
-                parts[0].numpy(),
-                parts[1].numpy(),
+                table[..., :q, :],
+                table[..., q:, :],
+                numbers[..., :cut].reshape(*lead, q, self.dim),
+                numbers[..., cut:].reshape(*lead, 2, -1),
                 self._bounds,
                 crossover_eta=_plain(self.crossover_eta),
                 crossover_probability=_plain(self.crossover_probability),
@@ -172,6 +174,8 @@ class Reproduction:
                 single=single,
             )
             return torch.from_numpy(x)
+        first, second = parents[..., :q, :], parents[..., q:, :]
+        parts = split_draws(uniforms, *self._shapes(q, q if single else 2 * q))
         if self.mixed is None:
             crossed = self._crossed(first, second, parts[0], single)
             return self._mutated(crossed, parts[1])
