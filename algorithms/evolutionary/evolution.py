@@ -32,6 +32,8 @@ from blackbox.algorithms.evolutionary.population import (
 __all__ = ["Evolution", "Survivors", "Tools"]
 
 _MANY = 2**31
+_FEW_OBJECTIVES = 3
+_CROSSING, _CROSSING_OF_MANY = 0.5, 0.3  # with many objectives parents are far apart, and mixtures of them poor
 
 
 class Tools(NamedTuple):
@@ -61,8 +63,10 @@ class Evolution:
     ----------
     population_size : int, default 100
         Members N; any number from 2.
-    crossover_eta, crossover_probability : float
-        Distribution index of simulated binary crossover, and the chance of each variable to be crossed.
+    crossover_eta : float
+        Distribution index of simulated binary crossover.
+    crossover_probability : float or None, default 0.5
+        Chance of each variable to be crossed. None: 0.5 for up to three objectives, 0.3 for more.
     mutation_eta : float
         Distribution index of polynomial mutation.
     mutation_probability : float, optional
@@ -76,7 +80,7 @@ class Evolution:
 
     population_size: int = 100
     crossover_eta: float = 15.0
-    crossover_probability: float = 0.5
+    crossover_probability: float | None = 0.5
     mutation_eta: float = 20.0
     mutation_probability: float | None = None
     steady_state: bool = False
@@ -100,6 +104,12 @@ class Evolution:
     def constants(self, spec: Spec) -> Any:
         """Return constants that `survive` needs; called once for each search."""
         return None
+
+    def crossing(self, spec: Spec) -> float:
+        """Return the chance of each variable to be crossed."""
+        if self.crossover_probability is not None:
+            return self.crossover_probability
+        return _CROSSING if spec.n_objectives <= _FEW_OBJECTIVES else _CROSSING_OF_MANY
 
     def first_memory(self, spec: Spec) -> dict[str, Tensor]:
         """Return what is remembered before anything was told."""
@@ -176,7 +186,7 @@ class Evolution:
         reproduction = Reproduction(
             spec,
             crossover_eta=self.crossover_eta,
-            crossover_probability=self.crossover_probability,
+            crossover_probability=self.crossing(spec),
             mutation_eta=self.mutation_eta,
             mutation_probability=self.mutation_probability,
             permutation=self.permutation,

@@ -51,8 +51,8 @@ class RVEA(Evolution):
         The vectors are scaled to the range of the front each time this share of the generations has passed.
     crossover_eta : float, default 30
         Distribution index of simulated binary crossover.
-    crossover_probability : float, default 0.5
-        Chance of each variable to be crossed.
+    crossover_probability : float, optional
+        Chance of each variable to be crossed. Default: 0.5 for up to three objectives, 0.3 for more.
     mutation_eta : float, default 20
         Distribution index of polynomial mutation.
     mutation_probability : float, optional
@@ -80,6 +80,7 @@ class RVEA(Evolution):
     """
 
     crossover_eta: float = 30.0
+    crossover_probability: float | None = None
     generations: int | None = None
     alpha: float = 2.0
     adaptation: float = 0.1
