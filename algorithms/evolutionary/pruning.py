@@ -71,11 +71,8 @@ class _Chain:
         order = rows[column[rows].argsort(kind="stable")].tolist()
         self.values: list[float] = column.tolist()
         self.span = self.values[order[-1]] - self.values[order[0]]
-        self.before, self.after = (
-            dict(zip(order, [-1, *order], strict=False)),
-            dict(zip(order, order[1:], strict=False)),
-        )
-        self.after[order[-1]] = -1
+        self.before = dict(zip(order, [-1, *order[:-1]], strict=True))
+        self.after = dict(zip(order, [*order[1:], -1], strict=True))
 
     def remove(self, row: int) -> tuple[int, int]:
         """Take out a row that is no end; return its neighbours."""
