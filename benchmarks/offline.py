@@ -21,22 +21,24 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
-import json
 import runpy
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
+from offline_multi import GENERATIONS, LEADING, SETS, Kept, Run, Trainer
+from offline_multi import run as multi_run
 
 import blackbox as bb
 from blackbox import algorithms
 from blackbox.algorithm import Algorithm
-from blackbox.algorithms.offline.pareto_flow import _default_predictors
-from blackbox.problems import OfflineProblem, OfflineSet, RNABinding, TFBind8, offline_sets
+from blackbox.problems import OfflineProblem, OfflineSet, RNABinding, TFBind8
 from blackbox.surrogates.ensemble import EnsembleSettings
 
 torch.set_num_threads(1)
@@ -45,24 +47,20 @@ PERCENTS = (100, 80, 50)
 # For one objective: 2 x 256 units. The published sizes (2 x 2048 units, 200 epochs) take hours on two cores.
 PREDICTOR = EnsembleSettings(hidden=(256, 256), epochs=40, batch_size=256, patience=10)
 
-# For several objectives both algorithms have the predictors that ParetoFlow has by default for so many rows.
-ROWS = 60_000
-
 MAKERS: dict[str, Callable[[], Algorithm[Any]]] = {
     "ROOT": algorithms.ROOT,
     "ParetoFlow": algorithms.ParetoFlow,
     "SurrogateEvolution": lambda: algorithms.SurrogateEvolution(ensemble=PREDICTOR),
     "SurrogateAscent": lambda: algorithms.SurrogateAscent(ensemble=PREDICTOR),
-    "MultipleModels": lambda: algorithms.SurrogateEvolution(ensemble=_default_predictors(ROWS), targets="log"),
     "BestOfData": algorithms.BestOfData,
     "RandomSearch": algorithms.RandomSearch,
 }
 SINGLE = ["ROOT", "SurrogateEvolution", "SurrogateAscent", "BestOfData", "RandomSearch"]
-SEVERAL = ["ParetoFlow", "MultipleModels", "BestOfData", "RandomSearch"]
+SEVERAL = [LEADING, *GENERATIONS]
 DETERMINISTIC = {"BestOfData"}
 
 
-def run_once(problem: OfflineProblem, algorithm: Algorithm[Any], seed: int, n: int) -> dict[str, float]:
+def run_once(problem: OfflineProblem, algorithm: Algorithm[Any], seed: int, n: int) -> Run:
     """Return the figures of one run: percentiles, share of the gap, seconds."""
     started = time.process_time()
     optimizer = bb.Optimizer(problem, algorithm, seed=seed)
@@ -75,7 +73,7 @@ def run_once(problem: OfflineProblem, algorithm: Algorithm[Any], seed: int, n: i
     return {**figures, "gap": score.gap_closed, "n": float(score.n), "seconds": seconds}
 
 
-def mean_std(runs: list[dict[str, float]], key: str) -> tuple[float, float]:
+def mean_std(runs: list[Run], key: str) -> tuple[float, float]:
     """Return the mean and the population deviation of a figure."""
     values = [run[key] for run in runs]
     return statistics.fmean(values), statistics.pstdev(values)
@@ -96,28 +94,22 @@ class Benchmark:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.found: dict[str, dict[str, list[dict[str, float]]]] = {}
+        self.kept = Kept(Path(options.file) if options.file else None)
 
     def chosen(self, default: list[str]) -> list[str]:
         """Return the names of the algorithms that are to run and are there."""
         wanted = self.options.algorithms.split(",") if self.options.algorithms else default
         return [name for name in wanted if name in default]
 
-    def run(self, problem: OfflineProblem, names: list[str], n: int) -> dict[str, list[dict[str, float]]]:
+    def run(self, problem: OfflineProblem, names: list[str], n: int) -> dict[str, list[Run]]:
         """Return the runs of each algorithm on a problem."""
-        results: dict[str, list[dict[str, float]]] = {}
+        results: dict[str, list[Run]] = {}
         for name in names:
             seeds = 1 if name in DETERMINISTIC else self.options.seeds
             algorithm = MAKERS[name]()
-            results[name] = [run_once(problem, algorithm, seed, n) for seed in range(seeds)]
-            self.found.setdefault(problem.name, {})[name] = results[name]
-            self.save()
+            make = [partial(run_once, problem, algorithm, seed, n) for seed in range(seeds)]
+            results[name] = [self.kept(problem.name, name, seed, make[seed]) for seed in range(seeds)]
         return results
-
-    def save(self) -> None:
-        """Write all runs so far, where that is wanted."""
-        if self.options.out:
-            Path(self.options.out).write_text(json.dumps(self.found, indent=1))
 
     def sequences(self, problem: OfflineProblem) -> None:
         """Print the percentiles on one sequence task."""
@@ -155,36 +147,39 @@ class Benchmark:
             self.sequences(RNABinding(target, path=path))  # type: ignore[arg-type]
 
     def multi(self) -> None:
-        """The regenerated sets."""
+        """The regenerated sets; the seeds of one set after the other, or of all sets in turn."""
         names = self.chosen(SEVERAL)
-        sets = self.options.sets.split(",") if self.options.sets else offline_sets()
+        sets = self.options.sets.split(",") if self.options.sets else SETS
+        trainer = Trainer(Path(self.options.models) if self.options.models else None)
         print(f"\n256 designs, {self.options.seeds} seeds: hypervolume, and the share of the gap that is closed")
-        print(f"  {'':10}{'data':>9}{'ceiling':>9}  " + "".join(f"{name:>34}" for name in names) + "  CPU s")
-        ahead = dict.fromkeys(names[1:], 0)
-        closed = 0
+        print(f"  {'':8}{'data':>8}{'ceiling':>9}  " + "".join(f"{name:>34}" for name in names) + "  CPU s")
+        table: dict[str, dict[str, tuple[float, float]]] = {}
         for name in sets:
             problem = OfflineSet(name, path=self.options.cache)
-            results = self.run(problem, names, 256)
-            cells = [f"{shown(mean_std(runs, 'p100'))} {shown(mean_std(runs, 'gap'))}" for runs in results.values()]
-            seconds = " ".join(f"{mean_std(runs, 'seconds')[0]:.0f}" for runs in results.values())
-            row = f"  {name:10}{problem.best_of_data:9.3f}{problem.ceiling:9.3f}  "
+            seeds = range(self.options.seeds)
+            found: dict[str, list[Run]] = {a: [] for a in names}
+            for seed, a in product(seeds, names):
+                make = partial(multi_run, problem, a, seed, trainer)
+                found[a].append(self.kept(problem.name, a, seed, make))
+            cells = [f"{shown(mean_std(rows, 'p100'))} {shown(mean_std(rows, 'gap'))}" for rows in found.values()]
+            seconds = " ".join(f"{mean_std(rows, 'seconds')[0]:.0f}" for rows in found.values())
+            row = f"  {name:8}{problem.best_of_data:8.3f}{problem.ceiling:9.3f}  "
             print(row + "".join(f"{cell:>34}" for cell in cells) + f"  {seconds}", flush=True)
-            if names:
-                first = mean_std(results[names[0]], "gap")
-                closed += first[0] >= 0.6
-                for other in ahead:
-                    ahead[other] += is_ahead(first, mean_std(results[other], "gap"))
-        if names:
-            print(f"  {names[0]} closes 60 % of the gap on {closed} of {len(sets)} sets")
-        for other, count in ahead.items():
-            print(f"  {names[0]} is ahead of {other} on {count} of {len(sets)} sets")
+            table[name] = {a: mean_std(rows, "gap") for a, rows in found.items()}
+        first, *others = names
+        closed = [name for name in sets if table[name][first][0] >= 0.6]
+        print(f"  {first} closes 60 % of the gap on {len(closed)} of {len(sets)} sets")
+        for other in others:
+            ahead = [name for name in sets if is_ahead(table[name][first], table[name][other])]
+            behind = [name for name in sets if is_ahead(table[name][other], table[name][first])]
+            print(f"  {first} is ahead of {other} on {len(ahead)} of {len(sets)} sets, behind on {behind or 'none'}")
 
     def time(self) -> None:
         """Whole runs beside plain loops."""
-        for script in sorted(FOLDER.glob("offline_*.py")):
-            print(f"\n{script.name}", flush=True)
-            sys.argv = [script.name]
-            runpy.run_path(str(script), run_name="__main__")
+        for name in ("offline_root.py", "offline_pareto_flow.py"):
+            print(f"\n{name}", flush=True)
+            sys.argv = [name]
+            runpy.run_path(str(FOLDER / name), run_name="__main__")
 
 
 PARTS: dict[str, Callable[[Benchmark], None]] = {
@@ -204,7 +199,8 @@ def main() -> None:
     parser.add_argument("--sets", help="comma-separated names of sets of multi; default all")
     parser.add_argument("--data", help="folder with tf_bind_8/ and rna_binding/")
     parser.add_argument("--cache", help="folder in which the regenerated sets are kept")
-    parser.add_argument("--out", help="JSON file of all runs")
+    parser.add_argument("--models", help="folder in which the trained models of multi are kept and found again")
+    parser.add_argument("--file", help="JSON lines of all runs: what is there is not run again")
     options = parser.parse_args()
     unknown = sorted(set(options.parts) - set(PARTS))
     if unknown:

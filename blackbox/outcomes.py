@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -132,8 +133,8 @@ def parse_told(
     if marked is None and not terms.n_constraints and violations is None and _is_finite(matrix):
         return Outcome(
             matrix.clone() if terms.signs is None else matrix,
-            torch.empty((n, 0), dtype=terms.dtype, device=terms.device),
-            torch.zeros(n, dtype=torch.bool, device=terms.device),
+            _no_columns(n, terms.dtype, terms.device),
+            torch.from_numpy(np.zeros(n, dtype=bool)),  # finite: on the CPU
             spread,
             columns,
             may_have_failed=False,
@@ -143,6 +144,12 @@ def parse_told(
     if marked is not None:
         bad = bad | marked
     return Outcome(_blank(matrix, bad), _blank(limits, bad), bad, spread, columns)
+
+
+@lru_cache(maxsize=8)
+def _no_columns(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a table of n rows that holds nothing, so that it can be shared."""
+    return torch.empty((n, 0), dtype=dtype, device=device)
 
 
 def _limits(violations: Any, marked: Tensor | None, n: int, terms: Terms) -> Tensor:
@@ -161,7 +168,7 @@ def _limits(violations: Any, marked: Tensor | None, n: int, terms: Terms) -> Ten
 
 def _is_finite(matrix: Tensor) -> bool:
     """Return whether all values are surely finite; one pass on the CPU, False elsewhere, where it would wait."""
-    return matrix.is_cpu and math.isfinite(matrix.sum().item())
+    return matrix.is_cpu and math.isfinite(np.add.reduce(matrix.numpy(), axis=None))
 
 
 def _finite_rows(matrix: Tensor) -> Tensor:

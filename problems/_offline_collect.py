@@ -74,7 +74,7 @@ def collect(
             continue
         parents = torch.randint(len(x), (2, n // 2, 2), generator=generator).amin(-1)  # the better of two survivors
         uniforms = draw(generator, reproduction.draws(n // 2))
-        fresh_x, fresh_y = evaluated(reproduction.children(x[parents[0]], x[parents[1]], uniforms))
+        fresh_x, fresh_y = evaluated(reproduction.children(x[parents.flatten()], uniforms))
         x, y = torch.cat([x, fresh_x]), torch.cat([y, fresh_y])
         front = ranks(y)
         crowding = crowding_distance(y, front)

@@ -64,8 +64,8 @@ def pyramid(inner: Tensor, outer: Tensor) -> Tensor:
     Tensor, shape (n, m)
         The first column is the product of all of `inner`, the last one is outer_1.
     """
-    ones = torch.ones_like(inner[:, :1])
-    return torch.cat([inner.cumprod(-1).flip(-1), ones], -1) * torch.cat([ones, outer.flip(-1)], -1)
+    ones = inner.new_ones((len(inner), 1))
+    return (torch.cat([ones, inner], -1).cumprod(-1) * torch.cat([outer, ones], -1)).flip(-1)
 
 
 def linear_shape(position: Tensor) -> Tensor:

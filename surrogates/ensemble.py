@@ -15,13 +15,13 @@ from torch.nn import functional
 from blackbox._arguments import whole_number
 from blackbox.errors import SettingError
 from blackbox.surrogates.adam import Adam
+from blackbox.surrogates.precision import PRECISIONS, Precision, product_dtype
 from blackbox.surrogates.reporting import is_watched, report
 from blackbox.surrogates.scaling import Scaling
 
 __all__ = ["Ensemble", "EnsembleSettings", "fit_ensemble"]
 
 Activation: TypeAlias = Literal["leaky_relu", "relu", "silu", "tanh"]
-Precision: TypeAlias = Literal["float32", "bfloat16"]
 Progress: TypeAlias = Callable[[int, Tensor], None]
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -57,8 +57,9 @@ class EnsembleSettings:
         Share of the rows that is held out, in [0, 1). With fewer than 2 such rows all rows serve for both.
     patience : int, optional
         Stop after so many epochs in which no network got better. Default: never stop early.
-    precision : {"float32", "bfloat16"}, default "float32"
-        Of the matrix products in training; weights, sums of Adam and predictions are float32 in any case.
+    precision : {"float32", "bfloat16", "auto"}, default "float32"
+        Of the matrix products in training; "auto" is bfloat16 where the device has units for it. Weights, sums of Adam
+        and predictions are float32 in any case.
 
     References
     ----------
@@ -89,8 +90,8 @@ class EnsembleSettings:
             whole_number(self.patience, "patience", 1)
         if self.activation not in _ACTIVATIONS:
             raise SettingError(f"activation: expected one of {sorted(_ACTIVATIONS)}, got {self.activation!r}")
-        if self.precision not in ("float32", "bfloat16"):
-            raise SettingError(f'precision: expected "float32" or "bfloat16", got {self.precision!r}')
+        if self.precision not in PRECISIONS:
+            raise SettingError(f"precision: expected one of {list(PRECISIONS)}, got {self.precision!r}")
         _check_share("learning_rate", self.learning_rate, math.inf)
         _check_share("decay", self.decay, 1.0)
         if self.validation_share != 0:
@@ -330,7 +331,7 @@ class _Trainer:
         self._weights, self._biases = weights, biases
         self._settings, (self._members, self._m) = settings, shape
         self._activation = _ACTIVATIONS[settings.activation]
-        self._compute = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+        self._compute = product_dtype(settings.precision, data[0].device)
         self._adam = Adam([*weights, *biases], settings.learning_rate)
 
     def run_epoch(self, rows: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from blackbox.errors import SettingError
+from blackbox.surrogates.precision import PRECISIONS, Precision, product_dtype
 from blackbox.surrogates.reporting import report
 
 __all__ = ["Flow", "FlowSettings", "fit_flow", "integrate"]
@@ -62,8 +63,9 @@ class FlowSettings:
         Share of the rows, drawn at random, that is held out for it; at most 2000 rows.
     average : float in [0, 1), default 0.998
         Decay a step of the moving average of the weights, which is what is kept; 0 keeps the last weights.
-    precision : {"float32", "bfloat16"}, default "float32"
-        Of the products of matrices in training; weights are float32 in any case.
+    precision : {"float32", "bfloat16", "auto"}, default "float32"
+        Of the products of matrices in training; "auto" is bfloat16 where the device has units for it. Weights are
+        float32 in any case.
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -78,7 +80,7 @@ class FlowSettings:
     patience: int = 20
     validation: float = 0.1
     average: float = 0.998
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -93,7 +95,7 @@ class FlowSettings:
             "time": ("fourier", "added"),
             "path": ("straight", "lipman"),
             "schedule": ("cosine", "constant"),
-            "precision": ("float32", "bfloat16"),
+            "precision": PRECISIONS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -272,7 +274,7 @@ def fit_flow(x: Tensor, settings: FlowSettings, generator: torch.Generator, prog
     mean = [parameter.detach().clone() for parameter in parameters]
     best = [parameter.clone() for parameter in mean]
     check = _Check(held, settings, generator)
-    batch = min(settings.batch_size, len(train))
+    batch, compute = min(settings.batch_size, len(train)), product_dtype(settings.precision, x.device)
     steps = len(train) // batch
     least, since, done, epoch = math.inf, 0, 0, 0
     for epoch in range(1, settings.epochs + 1):
@@ -280,7 +282,7 @@ def fit_flow(x: Tensor, settings: FlowSettings, generator: torch.Generator, prog
         for rows in order:
             _set_rate(optimizer, settings, done, steps * settings.epochs)
             inputs, time, target = _bridge(train[rows], settings, generator)
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            with torch.autocast(x.device.type, torch.bfloat16, enabled=compute == torch.bfloat16):
                 output = flow.velocity(inputs, time)
             loss = functional.mse_loss(output.float(), target)
             optimizer.zero_grad()

@@ -26,7 +26,7 @@ from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import option_of
 from blackbox.algorithms.bayesian.proposal import Pace
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import SingleObjective, counted, prior_of
+from blackbox.algorithms.bayesian.single import SingleObjective, counted, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.unit_cost import cost_model
 from blackbox.algorithms.bayesian.view import View, look
@@ -71,7 +71,7 @@ class MultiFidelity:
         view = _look(state, domain, random, settings)
         unit_cost = None
         if settings.cost_aware and settings.cost is None:
-            unit_cost, costed = cost_model(view.state, domain, Fitting(), prior_of(settings), random)
+            unit_cost, costed = cost_model(view.state, domain, Fitting(), prior_with_roles(settings), random)
             view = replace(view, state=costed)
         at_target = domain.holding(targets(domain))
         acquisition = aimed(view, state, domain, at_target, pending, random)
@@ -109,7 +109,7 @@ class MultiFidelity:
 
 def _look(state: BayesianState, domain: Domain, random: np.random.Generator, settings: BayesianOptimization) -> View:
     noise = None if settings.noise == "auto" else float(settings.noise)
-    return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior_of(settings))
+    return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior_with_roles(settings))
 
 
 def aimed(

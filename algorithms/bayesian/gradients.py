@@ -14,7 +14,7 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.proposal import LATER, Pace
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import PRIOR, prior_of
+from blackbox.algorithms.bayesian.single import PRIOR, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.steps import step
 from blackbox.algorithms.bayesian.unit_cost import cost_model
@@ -66,10 +66,10 @@ class Gradients:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior_of(settings))
+        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior_with_roles(settings))
         acquisition, state = informed(view, state, domain)
         if settings.cost_aware:
-            cost, state = cost_model(state, domain, Fitting(), prior_of(settings), random)
+            cost, state = cost_model(state, domain, Fitting(), prior_with_roles(settings), random)
             acquisition = replace(acquisition, cost=cost)
         if not domain.free.all():
             held = domain.model(domain.fill(state.x.numpy()[view.order], random))

@@ -23,7 +23,7 @@ from blackbox.algorithms.bayesian.risk_draw import RiskDraw
 from blackbox.algorithms.bayesian.scenarios import Averaged, Sampled, Scenarios, quantiles, scenarios_of
 from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import counted, prior_of
+from blackbox.algorithms.bayesian.single import counted, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.steps import step
 from blackbox.algorithms.bayesian.unit_cost import cost_model
@@ -72,7 +72,7 @@ class Robust:
         acquisition = risky(view, scenarios, risk, state.design_seed)
         result, cost = view.state, None
         if settings.cost_aware:
-            cost, result = cost_model(result, domain, Fitting(), prior_of(settings), random)
+            cost, result = cost_model(result, domain, Fitting(), prior_with_roles(settings), random)
             acquisition = replace(acquisition, cost=cost)
         known = designs.model(designs.fill(state.x.numpy()[state.usable], random))
         acquisition = _relative_to(acquisition, known).condition(domain.model(pending))
@@ -132,7 +132,9 @@ def centres(domain: Domain) -> Array:
 
 def _look(state: BayesianState, domain: Domain, random: np.random.Generator, settings: BayesianOptimization) -> View:
     noise = None if settings.noise == "auto" else float(settings.noise)
-    return look(state, domain, Fitting(modes=2), random, noise=noise, warp=settings.warp, prior=prior_of(settings))
+    return look(
+        state, domain, Fitting(modes=2), random, noise=noise, warp=settings.warp, prior=prior_with_roles(settings)
+    )
 
 
 def risky(view: View, scenarios: Scenarios, risk: Risk, seed: int) -> Acquisition:

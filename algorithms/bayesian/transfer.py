@@ -23,7 +23,7 @@ from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import option_of
 from blackbox.algorithms.bayesian.proposal import LATER, Pace
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import PRIOR, candidates, prior_of
+from blackbox.algorithms.bayesian.single import PRIOR, candidates, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState, Fitted
 from blackbox.algorithms.bayesian.steps import step
 from blackbox.algorithms.bayesian.unit_cost import cost_model
@@ -154,7 +154,7 @@ class TaskTransfer:
         acquisition, fitted = _acquisition(state, domain, here, column, random, settings, joint=not separate)
         state = replace(state, objectives=fitted)
         if settings.cost_aware:
-            cost, state = cost_model(state, domain, Fitting(), prior_of(settings), random)
+            cost, state = cost_model(state, domain, Fitting(), prior_with_roles(settings), random)
             acquisition = replace(acquisition, cost=cost)
         codes = domain.fill(state.x.numpy()[state.usable], random)
         points = domain.model(codes)
@@ -232,14 +232,16 @@ def _acquisition(
         share = _EACH if int(usable.sum()) > _JOINT else int(usable.sum())
         picked = [_picked(part, y, share, random) for part in others if len(part)]
         plain = _rows(plain, np.sort(np.concatenate([rows, *picked])))
-        view = look(plain, domain, Fitting(modes=2), random, noise=noise, warp=settings.warp, prior=prior_of(settings))
+        view = look(
+            plain, domain, Fitting(modes=2), random, noise=noise, warp=settings.warp, prior=prior_with_roles(settings)
+        )
         return view.acquisition, view.state.objectives
     points = domain.model(state.x.numpy()[own])
     weights = _weights(guides, points, y[own], random)
     residual = y.copy()
     residual[own] -= ensemble(guides, weights, points)
     plain = _rows(replace(plain, values=torch.from_numpy(residual[:, None])), np.flatnonzero(here))
-    view = look(plain, domain, Fitting(modes=1), random, noise=noise, warp=False, prior=prior_of(settings))
+    view = look(plain, domain, Fitting(modes=1), random, noise=noise, warp=False, prior=prior_with_roles(settings))
     mode = view.acquisition.modes[0]
     guided = Guided(mode, guides, weights, 1.0 / (view.warp.spread * mode.standard.spread))
     modes = (cast("GaussianProcess", guided),)

@@ -29,9 +29,10 @@ Array = NDArray[Any]
 
 @dataclass(slots=True)
 class Move:
-    """What moves in one step: s particles in p places in all, and j particles by a jump in one coordinate.
+    """What moves in one step: s particles in p cells in all, and j particles by a jump in one coordinate.
 
-    Particles are counted through all runs, places through the coordinates of all particles.
+    Particles are counted through all runs, places through the coordinates of all particles, cells through those of
+    the particles that move.
 
     Parameters
     ----------
@@ -39,28 +40,24 @@ class Move:
         The particles that move.
     members : array, shape (k, s), int64
         The particles of their mini-batches.
-    of : array, shape (p,), int64
-        Which mover a place belongs to, as a row of `movers`.
-    columns : array, shape (p,), int64
-        The coordinates of the places.
-    plus, minus : array, shape (p,), int64
-        Places of the two particles whose difference is the noise.
-    factors : array, shape (p,)
+    cells : array, shape (p,), int64
+        What moves of them.
+    offsets : array, shape (3, s), int64
+        From the cells of a mover to its places, and to those of the two particles whose difference is the noise.
+    factors : array, shape (s,)
         Of the difference.
-    places : array, shape (p + j,), int64
-        What moves: the places of the movers, then those that jump.
+    leaps : array, shape (j,), int64
+        The places that jump.
     jumps : array, shape (j,)
         By how much.
     """
 
     movers: Array
     members: Array
-    of: Array
-    columns: Array
-    plus: Array
-    minus: Array
+    cells: Array
+    offsets: Array
     factors: Array
-    places: Array
+    leaps: Array
     jumps: Array
 
 
@@ -94,32 +91,31 @@ def draw_moves(settings: Settings, y: Tensor, ahead: int, generator: torch.Gener
     leapers, steppers = np.flatnonzero(is_leap), np.flatnonzero(~is_leap)
     column = (column * np.float32(d)).astype(np.int64)
     movers, leaping = (rows - rows // total * total for rows in (steppers, leapers))
-    drawn = _draw_steps(settings, movers, column.take(steppers), y.shape, generator)
-    members, of, columns, plus, minus = drawn
+    members, others, cells = _draw_steps(settings, movers, column.take(steppers, mode="clip"), y.shape, generator)
+    offsets = (np.concatenate((movers[None], others)) - np.arange(len(movers))) * d
     dtype = y.numpy().dtype
-    factors = np.exp(normals[: len(steppers)] * settings.noise.spread) * settings.noise.sigma
-    factors = factors.astype(dtype).take(of)
+    factors = (np.exp(normals[: len(steppers)] * settings.noise.spread) * settings.noise.sigma).astype(dtype)
     amounts = normals[len(steppers) :].astype(dtype)
     if jumps is not None and chance > 0:  # given that it is below the chance, u / chance is uniform again
         width = math.log(jumps.largest / jumps.smallest)
-        amounts *= np.exp(kind.take(leapers) * (width / chance)) * jumps.smallest
-    places = (movers * d).take(of) + columns
-    leaps = leaping * d + column.take(leapers)
+        amounts *= np.exp(kind.take(leapers, mode="clip") * (width / chance)) * jumps.smallest
+    leaps = leaping * d + column.take(leapers, mode="clip")
     edges = np.arange(ahead + 1) * total
     first, jump = np.searchsorted(steppers, edges), np.searchsorted(leapers, edges)
-    place = np.searchsorted(of, first)
+    cell = np.searchsorted(cells, first * d)
     moves = []
     for k in range(ahead):
-        s, p, j = (slice(edge[k], edge[k + 1]) for edge in (first, place, jump))
-        parts = (movers[s], members[:, s], of[p] - first[k], columns[p], plus[p], minus[p], factors[p])
-        moves.append(Move(*parts, np.concatenate((places[p], leaps[j])), amounts[j]))
+        s, p, j = (slice(edge[k], edge[k + 1]) for edge in (first, cell, jump))
+        start = first[k] * d
+        own = (cells[p] - start, offsets[:, s] + start, factors[s])
+        moves.append(Move(movers[s], members[:, s], *own, leaps[j], amounts[j]))
     return moves
 
 
 def _draw_steps(
     settings: Settings, movers: Array, sure: Array, shape: torch.Size, generator: torch.Generator
-) -> tuple[Array, Array, Array, Array, Array]:
-    """Return members, of, columns, plus and minus (see `Move`) of movers that surely move in column `sure`."""
+) -> tuple[Array, Array, Array]:
+    """Return the members of mini-batches, two others, and the cells of movers that surely move in column `sure`."""
     assert settings.batch is not None
     assert settings.subset is not None
     _, n, d = shape
@@ -131,16 +127,13 @@ def _draw_steps(
         rows[k + 1] -= n * (rows[k + 1] >= n)
     if shape[0] > 1:
         rows += movers // n * n
-    share = np.exp((np.exp(np.log(u[-1]) * np.float32(settings.subset.exponent)) - 1) * np.float32(math.log(d)))
+    exponent = np.float32(settings.subset.exponent)
+    share = np.exp((np.exp(np.log(1 - u[-1]) * exponent) - 1) * np.float32(math.log(d)))  # 1 - u is never 0
     threshold = np.minimum(share * 65536 - 32768, 32767).astype(np.int16)
     bits = torch.empty((s * d + 3) // 4, dtype=torch.int64).random_(-(2**63), None, generator=generator)
     moves = bits.numpy().view(np.int16)[: s * d].reshape(s, d) < threshold[:, None]
     moves.reshape(-1)[np.arange(s) * d + sure] = True
-    places = np.flatnonzero(moves)
-    of = places // d
-    columns = places - of * d
-    plus, minus = ((row * d).take(of) + columns for row in rows[k:])
-    return rows[:k], of, columns, plus, minus
+    return rows[:k], rows[k:], np.flatnonzero(moves)
 
 
 def moved(settings: Settings, y: Tensor, f: Tensor, move: Move) -> Tensor:
@@ -161,37 +154,35 @@ def moved(settings: Settings, y: Tensor, f: Tensor, move: Move) -> Tensor:
     What moves becomes c + factor (y_j - y_k), with c = y + lambda dt (consensus - y), or jumps. The consensus is the
     best member of the mini-batch, or the particle itself where no member has a finite value.
     """
-    flat, values = y.numpy().reshape(-1), f.numpy().reshape(-1)
-    members, of, places = move.members, move.of, move.places
-    told = values.take(members)
-    best, least = members[0], told[0]
-    for row, value in zip(members[1:], told[1:], strict=True):
+    flat, values, d = y.numpy().reshape(-1), f.numpy().reshape(-1), y.shape[-1]
+    told = values.take(move.members, mode="clip")  # the fastest mode; nothing is out of range
+    best, least = move.members[0], told[0]
+    for row, value in zip(move.members[1:], told[1:], strict=True):
         best = np.where(value < least, row, best)
         least = np.minimum(value, least)
     best = np.where(least < math.inf, best, move.movers)
-    consensus = (best * y.shape[-1]).take(of)
-    consensus += move.columns
-    point = flat.take(move.plus)
-    point -= flat.take(move.minus)
-    point *= move.factors
+    of = move.cells // d
+    places, plus, minus = move.offsets.take(of, 1, mode="clip") + move.cells
+    consensus = ((best - move.movers) * d).take(of, mode="clip")
+    consensus += places
+    point = flat.take(plus, mode="clip")
+    point -= flat.take(minus, mode="clip")
+    point *= move.factors.take(of, mode="clip")
     rate = settings.drift * settings.dt
     if rate == 1:
-        point += flat.take(consensus)
-        jumped = flat.take(places[len(of) :])
+        point += flat.take(consensus, mode="clip")
     else:
-        own = flat.take(places)
-        point += flat.take(consensus) * rate
-        point += own[: len(of)] * (1 - rate)
-        jumped = own[len(of) :]
-    jumped += move.jumps
-    point = np.concatenate((point, jumped))
-    inside = np.minimum(np.maximum(point, 0), 1)
+        point += flat.take(consensus, mode="clip") * rate
+        point += flat.take(places, mode="clip") * (1 - rate)
+    point = np.concatenate((point, flat.take(move.leaps, mode="clip") + move.jumps))
+    inside = point.clip(0, 1)
     if settings.domain.method != "clip":  # reflected at the faces, and clipped if more than one cube away
         inside += inside
         inside -= point
-        np.minimum(np.maximum(inside, 0, out=inside), 1, out=inside)
+        inside.clip(0, 1, out=inside)
     x = flat.copy()
-    x[places] = inside
+    x[places] = inside[: len(of)]
+    x[move.leaps] = inside[len(of) :]
     return torch.from_numpy(x.reshape(y.shape))
 
 
@@ -205,6 +196,6 @@ def remember(y: Tensor, f: Tensor, x: Tensor, told: Tensor) -> tuple[Tensor, Ten
     better &= new > -math.inf
     rows = better.nonzero()[0]
     points, values = y.numpy().copy(), old.copy()
-    points.reshape(-1, d)[rows] = x.numpy().reshape(-1, d).take(rows, 0)
-    values[rows] = new.take(rows)
+    points.reshape(-1, d)[rows] = x.numpy().reshape(-1, d).take(rows, 0, mode="clip")
+    values[rows] = new.take(rows, mode="clip")
     return torch.from_numpy(points), torch.from_numpy(values.reshape(f.shape))

@@ -187,11 +187,11 @@ def propose(settings: Settings, ensemble: Ensemble, generator: torch.Generator, 
 
 
 def _propose_sparse(settings: Settings, e: Ensemble, generator: torch.Generator) -> Ensemble:
-    f, ahead = merit(e.f, e.v, e), steps_ahead(e.y)
-    if ahead == 1 and len(f) > 1:
-        return changed(e, x=draw_and_move(settings, e.y, f, generator), rows=e.rows[:, :0])
-    moves, drawn = e.moves, e.drawn
+    f, moves, drawn = merit(e.f, e.v, e), e.moves, e.drawn
     if drawn >= len(moves):
+        ahead = steps_ahead(e.y)
+        if ahead == 1 and len(f) > 1:
+            return changed(e, x=draw_and_move(settings, e.y, f, generator), rows=e.rows[:, :0])
         moves, drawn = draw_moves(settings, e.y, ahead, generator), 0
     x = moved(settings, e.y, f, moves[drawn])
     return changed(e, x=x, rows=e.rows[:, :0], moves=moves, drawn=drawn + 1)

@@ -17,7 +17,7 @@ from blackbox.algorithm import Front, Spec
 from blackbox.algorithms.evolutionary.de import DE
 from blackbox.algorithms.evolutionary.draws import draw
 from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
-from blackbox.algorithms.evolutionary.mating import flat_rows
+from blackbox.algorithms.evolutionary.mating import take_rows
 from blackbox.algorithms.evolutionary.moead import MOEAD
 from blackbox.algorithms.evolutionary.offspring import initial_points
 from blackbox.algorithms.evolutionary.population import Population, check_memory, front_of, total_violation
@@ -221,12 +221,8 @@ class BatchedEvolution:
         return x, values, torch.cat([self.violations, violations], dim=1)
 
     def _keep(self, x: Tensor, values: Tensor, violations: Tensor, rows: Tensor) -> None:
-        index = flat_rows(rows, x.shape[1])
         self.x, self.values, self.violations = (
-            part.flatten(0, 1).index_select(0, index).reshape(*rows.shape, part.shape[-1])
-            if part.shape[-1]
-            else part[:, : rows.shape[1]]
-            for part in (x, values, violations)
+            take_rows(part, rows) if part.shape[-1] else part[:, : rows.shape[1]] for part in (x, values, violations)
         )
 
 
@@ -238,12 +234,18 @@ def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
         return Tools(nothing, None)
     tools = first.tools(spec)
     for name in BATCHED_SETTINGS:
-        settings = [float(getattr(algorithm, name)) for algorithm in algorithms]
+        settings = [_setting(algorithm, name, spec) for algorithm in algorithms]
         if len(set(settings)) > 1:
             shape = (-1, 1) if name == "mutation_eta" else (-1, 1, 1)
             tensor = torch.tensor(settings, dtype=torch.float64, device=spec.device).reshape(shape)
             setattr(tools.reproduction, name, tensor)
     return tools
+
+
+def _setting(algorithm: Batchable, name: str, spec: Spec) -> float:
+    if name == "crossover_probability" and isinstance(algorithm, Evolution):
+        return algorithm.crossing(spec)
+    return float(getattr(algorithm, name))
 
 
 def _one_of(tools: Tools, rows: slice) -> Tools:

@@ -1,8 +1,9 @@
 """Fronts of many small tables at once, on the CPU, from sets of rows kept as bits.
 
-For every objective the rows that are no worse than a row are a prefix of the order by that objective; as words of 64
-bits they are found by one running union, and the rows that dominate a row are the intersection over the objectives:
-n^2 / 64 words for each, without a comparison of pairs.
+Rows are put in order of the first objective, so that only earlier ones can dominate a row. For every other objective
+the rows that are no worse than a row are a prefix of the order by that objective; as words of 64 bits they are found by
+one running union, and the rows that dominate a row are the intersection over the objectives: n^2 / 64 words for each,
+without a comparison of pairs.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ Index = NDArray[np.int64]
 
 
 @lru_cache(maxsize=8)
-def _single_bits(n: int) -> Words:
-    """Return the set that holds a row alone, for each of n rows, shape (n, words)."""
+def _sets(n: int) -> tuple[Words, Words]:
+    """Return for each of n rows the set that holds it alone, and the set of all rows before it, shape (n, words)."""
     row = np.arange(n)
-    table = np.zeros((n, (n + 63) // 64), dtype=np.uint64)
-    table[row, row // 64] = np.uint64(1) << (row % 64).astype(np.uint64)
-    table.setflags(write=False)
-    return table
+    alone = np.zeros((n, (n + 63) // 64), dtype=np.uint64)
+    alone[row, row // 64] = np.uint64(1) << (row % 64).astype(np.uint64)
+    before = np.bitwise_or.accumulate(alone, axis=0) ^ alone
+    alone.setflags(write=False)
+    before.setflags(write=False)
+    return alone, before
 
 
 def bitset_fronts(columns: Array, stop: int) -> Index:
@@ -34,7 +37,7 @@ def bitset_fronts(columns: Array, stop: int) -> Index:
 
     Parameters
     ----------
-    columns : array, shape (m, B, n), contiguous, finite
+    columns : array, shape (m, B, n), finite
         Values to minimise, an objective in each plane.
     stop : int, at most n
 
@@ -44,78 +47,112 @@ def bitset_fronts(columns: Array, stop: int) -> Index:
         Fronts from 0; n for the rows of later fronts. Equal rows share a front. O(B n (log n + m n / 64)) time,
         O(B m n^2 / 64) words of memory.
     """
-    return _peeled(_dominators(columns), stop)
-
-
-def _dominators(columns: Array) -> Words:
-    """Return for each row the set of the rows that dominate it, shape (words, B, n)."""
-    m, runs, n = columns.shape
-    bits, count = _single_bits(n), columns.size
-    words = bits.shape[1]
-    order = columns.argsort(axis=2).reshape(-1, n)
-    table = np.arange(m * runs)[:, None]
-    place = (order + table * n).reshape(-1)
-    # Unions of the first i rows in each order, from none to all.
-    unions = np.empty((m * runs, n + 1, words), dtype=np.uint64)
-    unions[:, 0] = 0
-    np.bitwise_or.accumulate(bits.take(order, axis=0), axis=1, out=unions[:, 1:])
-    unions = unions.reshape(-1, words)
-    ordered = columns.reshape(-1).take(place).reshape(-1, n)
-    is_new = np.ones((m * runs, n), dtype=bool)
-    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_new[:, 1:])
-    end = np.empty(count, dtype=np.int64)
-    shared = start = np.empty(0, dtype=np.int64)
-    if is_new.all():
-        end[place] = (np.arange(1, n + 1) + table * (n + 1)).reshape(-1)
+    _, runs, n = columns.shape
+    place, values = _in_order(columns)
+    dominators = _dominators(values)
+    is_first = _is_empty(dominators).reshape(runs, n)
+    if (np.count_nonzero(is_first, axis=1) >= stop).all():
+        found = np.where(is_first, 0, n)
     else:
-        # Rows with equal values stand together: no worse are all up to the end of the group, better those before it.
-        first = np.flatnonzero(is_new)
-        group = is_new.reshape(-1).cumsum() - 1
-        after = np.append(first[1:], count)
-        first += first // n
-        after += (after - 1) // n
-        after, first = after.take(group), first.take(group)
-        start, is_shared = np.empty(count, dtype=np.int64), np.empty(count, dtype=bool)
-        end[place], start[place], is_shared[place] = after, first, after - first > 1
-        # Only a row that shares its value in every objective with others can have an equal.
-        shared = np.flatnonzero(is_shared.reshape(m, -1).all(0))
-    found = _combined(unions, end.reshape(m, -1), np.bitwise_and)
-    others = found.reshape(runs, n, words)
-    others &= ~bits
-    if len(shared):
-        found[shared] &= _combined(unions, start.reshape(m, -1)[:, shared], np.bitwise_or)
-    return np.ascontiguousarray(found.reshape(-1, words).T).reshape(words, runs, n)
+        words = dominators.shape[1]
+        found = _peeled(np.ascontiguousarray(dominators.T).reshape(words, runs, n), is_first, stop)
+    front = np.empty(runs * n, dtype=np.int64)
+    front[place] = found.reshape(-1)
+    return front.reshape(runs, n)
 
 
-def _combined(unions: Words, pointers: Index, operation: np.ufunc) -> Words:
-    """Return the union or intersection over the objectives of the sets that are pointed at, shape (B n, words)."""
-    found: Words = unions.take(pointers[0], axis=0)
-    for plane in pointers[1:]:
-        operation(found, unions.take(plane, axis=0), out=found)
-    return found
+def _in_order(columns: Array) -> tuple[Index, Array]:
+    """Return the rows of every table in lexicographic order, (B n,), as places in all tables, and their values."""
+    m, runs, n = columns.shape
+    order = columns[0].argsort(axis=1)
+    start = np.arange(0, runs * n, n)[:, None]
+    flat = columns.reshape(m, -1)
+    place = (order + start).reshape(-1)
+    values = flat.take(place, axis=1).reshape(m, runs, n)
+    tied = (values[0, :, 1:] == values[0, :, :-1]).any(1)
+    if m > 1 and tied.any():
+        for run in tied.nonzero()[0]:
+            order[run] = np.lexsort(columns[::-1, run])
+            values[:, run] = columns[:, run].take(order[run], axis=1)
+        place = (order + start).reshape(-1)
+    return place, values
 
 
-def _peeled(dominators: Words, stop: int) -> Index:
+def _dominators(values: Array) -> Words:
+    """Return for each row of tables in lexicographic order the set of the rows that dominate it, shape (B n, words)."""
+    m, runs, n = values.shape
+    alone, before = _sets(n)
+    found = np.empty((runs, n, alone.shape[1]), dtype=np.uint64)
+    found[:] = before
+    sets = found.reshape(runs * n, -1)
+    if m > 1:
+        tables = (m - 1) * runs
+        order = values[1:].argsort(axis=2).reshape(tables, n)
+        unions = alone.take(order.T, axis=0)
+        np.bitwise_or.accumulate(unions, axis=0, out=unions)
+        place = (order + np.arange(0, tables * n, n)[:, None]).reshape(-1)
+        pointer = _pointers(values[1:].reshape(-1).take(place), place, tables)
+        unions = unions.reshape(n * tables, -1)
+        for plane in pointer.reshape(m - 1, -1):
+            sets &= unions.take(plane, axis=0)
+    is_same = (values[:, :, 1:] == values[:, :, :-1]).all(0)
+    if is_same.any():  # equal rows are dominated by what dominates the first of them
+        first = np.arange(runs * n).reshape(runs, n)
+        first[:, 1:][is_same] = 0
+        np.maximum.accumulate(first, axis=1, out=first)
+        sets = sets.take(first.reshape(-1), axis=0)
+    return sets
+
+
+def _pointers(ordered: Array, place: Index, tables: int) -> Index:
+    """Return for each row of each table where the union of all rows that are no worse stands among the unions.
+
+    Parameters
+    ----------
+    ordered, place : array, shape (t n,)
+        The values of every table in ascending order, and which row each of them belongs to.
+    """
+    n = len(place) // tables
+    pointer = np.empty_like(place)
+    pointer[place] = (np.arange(0, n * tables, tables) + np.arange(tables)[:, None]).reshape(-1)
+    is_tied = np.zeros(len(place), dtype=bool)  # with the next one
+    np.equal(ordered[1:], ordered[:-1], out=is_tied[:-1])
+    is_tied[n - 1 :: n] = False
+    tied = is_tied.nonzero()[0]
+    if len(tied):  # up to the last of the equal ones
+        ends = (np.append(tied[1:] - tied[:-1], 2) > 1).nonzero()[0]
+        last = np.repeat(tied[ends] + 1, np.diff(ends, prepend=-1))
+        pointer[place[tied]] = last % n * tables + last // n
+    return pointer
+
+
+def _is_empty(sets: Words) -> NDArray[np.bool_]:
+    """Return which sets, shape (s, words), hold nothing."""
+    union = sets[:, 0]
+    for word in range(1, sets.shape[1]):
+        union = union | sets[:, word]
+    empty: NDArray[np.bool_] = union == 0
+    return empty
+
+
+def _peeled(dominators: Words, is_first: NDArray[np.bool_], stop: int) -> Index:
     words, runs, n = dominators.shape
-    front = np.full((runs, n), n, dtype=np.int64)
-    left = np.ones((runs, n), dtype=bool)
-    wanted = np.full(runs, stop)
+    front = np.where(is_first, 0, n)
+    left, wanted = ~is_first, stop - np.count_nonzero(is_first, axis=1)
     bits = np.zeros((runs, 8 * words), dtype=np.uint8)
     width = (n + 7) // 8
     bits[:, :width] = np.packbits(left, axis=1, bitorder="little")
     alive = bits.view(np.uint64).T.copy()
     k = 0
-    while True:
+    while (wanted > 0).any():
+        k += 1
         hits = dominators & alive[:, :, None]
         leaving = np.bitwise_or.reduce(hits, axis=0) == 0
         leaving &= left
-        if k:
-            leaving &= (wanted > 0)[:, None]
+        leaving &= (wanted > 0)[:, None]
         front[leaving] = k
         wanted -= leaving.sum(1)
-        if (wanted <= 0).all():
-            return front
         left &= ~leaving
         bits[:, :width] = np.packbits(leaving, axis=1, bitorder="little")
         alive &= ~bits.view(np.uint64).T
-        k += 1
+    return front

@@ -26,7 +26,7 @@ _LEAST = 2 * float(np.finfo(np.float64).eps)
 
 def is_compact(x: Tensor) -> bool:
     """Return whether tables of shape (n, d) or (B, n, d) are to be served with NumPy."""
-    return 1 < x.dim() < 4 and x.dtype == float64 and x.device.type == "cpu" and x.shape[-2] * x.shape[-1] <= _MOST
+    return x.is_cpu and x.dtype == float64 and 1 < x.dim() < 4 and x.shape[-2] * x.shape[-1] <= _MOST
 
 
 class Bounds(NamedTuple):
@@ -75,7 +75,7 @@ def offspring(
     step = np.copysign(power, side, out=side)
     step *= half
     step -= half
-    np.copyto(step, 0.0, where=crossing >= crossover_probability)
+    step *= crossing < crossover_probability
     x = np.empty((*first.shape[:-2], q if single else 2 * q, first.shape[-1]))
     np.add(first, step, out=x[..., :q, :])
     if not single:
@@ -95,10 +95,10 @@ def _mutate(x: Array, uniforms: Array, bounds: Bounds, eta: Setting, probability
     else:
         gaps = np.log1p(-uniforms[..., 0, :])
         gaps *= 1 / math.log1p(-probability)
-        np.floor(np.minimum(gaps, total, out=gaps), out=gaps)
-        gaps += 1
-        place = np.cumsum(gaps, axis=-1)
-        place -= 1
+        np.minimum(gaps, total, out=gaps)
+        np.floor(gaps, out=gaps)
+        place = np.add.accumulate(gaps, axis=-1, out=gaps)
+        place += np.arange(place.shape[-1])
         valid = place < total
     if steps.ndim > 1:
         place = place + np.arange(0, flat.size, total)[:, None]
@@ -110,7 +110,7 @@ def _mutate(x: Array, uniforms: Array, bounds: Bounds, eta: Setting, probability
     if not (isinstance(low, float) and isinstance(high, float)):
         variable = sites % x.shape[-1]
         low, high = (np.broadcast_to(bound, x.shape[-1:]).take(variable) for bound in bounds)
-    span = np.maximum(high - low, _TINY)
+    span = max(high - low, _TINY) if isinstance(low, float) else np.maximum(high - low, _TINY)
     power = np.where(turn < 0, old - low, high - old)  # becomes the share of the range that is out of reach
     power /= span
     np.subtract(1, power, out=power)

@@ -7,38 +7,26 @@ number is computed by the same operations wherever it stands.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from blackbox.algorithms.evolutionary.bitsets import bitset_fronts
+from blackbox.algorithms.evolutionary.compact_association import Lattice, associate_columns
 from blackbox.algorithms.evolutionary.niching import LOWER_DIGITS as _DIGITS
-from blackbox.algorithms.evolutionary.niching import associate
 from blackbox.algorithms.evolutionary.ranking import compiled_ranks
 
-__all__ = ["Lattice", "survivors_nsga3"]
+__all__ = ["survivors_nsga3"]
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-_TINY = 1e-290  # above zero, and divides any number of divisions
 _OFF_AXIS = 1e6
 _NEAR_AXIS = 1e-5
 _FAR_OUT = 1e15
 _MOST_BITS = 600  # rows in the largest table that is ranked with bits
-_LARGEST = 1 << 16  # numbers in a block of rows and directions
-
-
-class Lattice(NamedTuple):
-    """Reference directions, shape (r, m); columns of unit length, (m, r); divisions where they are one lattice."""
-
-    directions: Tensor
-    unit: Array
-    divisions: int | None
 
 
 def survivors_nsga3(
@@ -59,57 +47,93 @@ def survivors_nsga3(
         In the order of their fronts, the last of them by niche.
     ideal, extremes : arrays, shapes as above
     """
-    columns = np.ascontiguousarray(values.transpose(2, 0, 1))
-    rank, cutoff = _fronts(values, columns, n_survivors)
-    ideal = np.minimum(ideal, columns.min(2).T)
-    gaps = columns - ideal.T[:, :, None]
-    is_first, stays = rank == 0, rank <= cutoff
-    worst_front = np.where(is_first, gaps, 0.0).max(2)
-    worst_all = np.where(stays, gaps, 0.0).max(2)
-    extremes = _extremes(columns, gaps, is_first, ideal, extremes, _NEAR_AXIS * worst_front)
+    runs, n, m = values.shape
+    table = np.empty((m, runs, n + m))  # the rows, and the extreme points of before
+    table[:, :, :n], table[:, :, n:] = values.transpose(2, 0, 1), extremes.transpose(2, 0, 1)
+    rank, is_first, cutoff = _fronts(values, table[:, :, :n], n_survivors)
+    ideal = np.minimum(ideal, np.minimum.reduce(table[:, :, :n], axis=2).T)
+    gaps = table - ideal.T[:, :, None]
+    rows = gaps[:, :, :n]
+    stays = is_first
+    worst_front = worst_all = _worst(rows, is_first)
+    if cutoff is not None:
+        stays = rank <= cutoff
+        worst_all = _worst(rows, stays)
+    extremes = _extremes(table, gaps, is_first, _NEAR_AXIS * worst_front)
     width = _widths(extremes - ideal[:, None], worst_front.T, worst_all.T, ideal)
-    gaps /= width.T[:, :, None]
-    np.minimum(gaps, _FAR_OUT, out=gaps)
-    niche, distance = _associate(gaps.reshape(len(gaps), -1), lattice)
-    chosen = _by_niche(rank, cutoff, stays, niche, distance, uniforms, n_survivors, lattice.unit.shape[1])
+    h = rows / width.T[:, :, None]
+    np.minimum(h, _FAR_OUT, out=h)
+    niche, distance = associate_columns(h.reshape(m, -1), lattice)
+    n_niches = lattice.unit.shape[1]
+    if runs == 1:
+        last = 0 if cutoff is None else int(cutoff[0, 0])
+        alone = _by_niche_alone(rank[0], last, niche, distance, uniforms[0], n_survivors, n_niches)
+        return alone[None], ideal, extremes
+    chosen = _by_niche(rank, cutoff, stays, niche, distance, uniforms, n_survivors, n_niches)
     return chosen, ideal, extremes
 
 
-def _fronts(values: Array, columns: Array, n_survivors: int) -> tuple[Index, Index]:
-    """Return the fronts and the last one that is needed, shapes (B, n) and (B, 1)."""
+def _fronts(values: Array, columns: Array, n_survivors: int) -> tuple[Index, NDArray[np.bool_], Index | None]:
+    """Return the fronts, which rows are in the first, and the last one that is needed; (B, n), (B, n), (B, 1).
+
+    None for the last one where the first is enough in all runs.
+    """
     runs, n = values.shape[:2]
     if runs > 1 and n <= _MOST_BITS:
         rank = bitset_fronts(columns, n_survivors)
-        return rank, np.where(rank < n, rank, 0).max(1, keepdims=True)
-    rank = np.stack([compiled_ranks(table) for table in values]) if runs > 1 else compiled_ranks(values[0])[None]
-    if n_survivors == n:
-        return rank, rank.max(1, keepdims=True)
-    return rank, np.partition(rank, n_survivors - 1, axis=1)[:, n_survivors - 1 : n_survivors]
+    elif runs > 1:
+        rank = np.stack([compiled_ranks(table) for table in values])
+    else:
+        rank = compiled_ranks(values[0])[None]
+    is_first = rank == 0
+    if runs == 1 and np.count_nonzero(is_first) >= n_survivors:
+        return rank, is_first, None
+    cutoff = np.partition(rank, n_survivors - 1, axis=1)[:, n_survivors - 1 : n_survivors]
+    return rank, is_first, cutoff if cutoff.any() else None
 
 
-def _extremes(
-    columns: Array, gaps: Array, is_first: NDArray[np.bool_], ideal: Array, previous: Array, tolerance: Array
-) -> Array:
-    """Return the extreme points, shape (B, m, m), a row for each axis."""
-    m, runs, _ = columns.shape
-    before = previous.transpose(2, 0, 1)
-    gaps = np.concatenate([np.where(is_first, gaps, np.inf), before - ideal.T[:, :, None]], axis=2)
+def _worst(gaps: Array, mask: NDArray[np.bool_]) -> Array:
+    """Return the largest of the gaps of the marked rows, shape (m, B)."""
+    worst: Array = np.maximum.reduce(np.minimum(gaps, np.where(mask, np.inf, 0.0)), axis=2)
+    return worst
+
+
+def _extremes(table: Array, gaps: Array, is_first: NDArray[np.bool_], tolerance: Array) -> Array:
+    """Return the extreme points, shape (B, m, m), a row for each axis, of the first front and those of before."""
+    m, runs, size = gaps.shape
     gaps = np.where(gaps < tolerance[:, :, None], 0.0, gaps)
-    far = gaps * _OFF_AXIS
-    # The largest of all objectives but one: those before it, and those after it.
-    for axis in range(m - 1):
-        np.maximum(gaps[axis], _largest(far[axis + 1 :]), out=gaps[axis])
-    for axis in range(1, m):
-        np.maximum(gaps[axis], far[0], out=gaps[axis])
-        if axis + 1 < m:
-            np.maximum(far[0], far[axis], out=far[0])
-    rows = gaps.argmin(2)
-    table = np.concatenate([columns, before], axis=2)
-    return np.ascontiguousarray(table[:, np.arange(runs), rows].transpose(2, 1, 0))
+    rows = gaps[:, :, : size - m]
+    np.maximum(rows, np.where(is_first, 0.0, np.inf), out=rows)
+    if m > 1:
+        np.maximum(gaps, _largest_others(gaps * _OFF_AXIS), out=gaps)
+    nearest = gaps.argmin(2)
+    if runs > 1:
+        nearest += np.arange(0, runs * size, size)
+    found = table.reshape(m, -1).take(nearest, axis=1)
+    return np.ascontiguousarray(found.transpose(2, 1, 0))
 
 
-def _largest(planes: Array) -> Array:
-    found: Array = planes[0] if len(planes) == 1 else np.maximum.reduce(planes, axis=0)
+def _largest_others(planes: Array) -> Array:
+    """Return for every plane the largest of all others."""
+    m = len(planes)
+    found = np.empty_like(planes)
+    if m == 3:
+        np.maximum(planes[1], planes[2], out=found[0])
+        np.maximum(planes[0], planes[2], out=found[1])
+        np.maximum(planes[0], planes[1], out=found[2])
+        return found
+    if m == 2:
+        found[0], found[1] = planes[1], planes[0]
+        return found
+    # The largest of those behind, from the last one on; then that of those before.
+    found[m - 2] = planes[m - 1]
+    for axis in range(m - 2, 0, -1):
+        np.maximum(found[axis], planes[axis], out=found[axis - 1])
+    before = planes[0]
+    for axis in range(1, m - 1):
+        np.maximum(found[axis], before, out=found[axis])
+        before = np.maximum(before, planes[axis])
+    found[m - 1] = before
     return found
 
 
@@ -155,130 +179,13 @@ def _widths_of_three(
 ) -> list[float]:
     """Return what `_widths` does for one run with three objectives, number by number, which is the fastest."""
     normal, reach, error = _plane(*system)
-    width = worst_front
+    widths, most = worst_front, worst_all
     if error <= 1e-6 * abs(reach) and 0.0 not in normal:
-        found = [reach / component for component in normal]
-        if all(1e-6 * most < value < math.inf for value, most in zip(found, worst_all, strict=True)):
-            width = [min(value, most) for value, most in zip(found, worst_all, strict=True)]
-    width = [w if w > 1e-6 * most else most for w, most in zip(width, worst_all, strict=True)]
-    return [w if w > 0 else max(1.0, abs(low)) for w, low in zip(width, ideal, strict=True)]
-
-
-# -- association -------------------------------------------------------------------------------------------------------
-
-
-def _associate(h: Array, lattice: Lattice) -> tuple[Index, Array]:
-    """Return the nearest direction of every column of h, shape (m, n), and the squared distance from its line."""
-    m, r = lattice.unit.shape
-    if lattice.divisions is not None and m in (2, 3):
-        return _associate_lattice(h, lattice.divisions)
-    if r > _LARGEST:
-        found, far = associate(torch.from_numpy(h).T, lattice.directions, divisions=lattice.divisions)
-        return found.numpy(), np.square(far.numpy())
-    nearest = np.empty(h.shape[1], dtype=np.int64)
-    step = max(1, _LARGEST // r)
-    for start in range(0, h.shape[1], step):
-        part = h[:, start : start + step]
-        cosine = part[0][:, None] * lattice.unit[0]
-        for k in range(1, m):
-            cosine += part[k][:, None] * lattice.unit[k]
-        nearest[start : start + step] = cosine.argmax(1)
-    chosen = lattice.unit.take(nearest, axis=1)
-    away = h - _sum(h * chosen) * chosen
-    away *= away
-    return nearest, _sum(away)
-
-
-_STAYS = 7  # the code of no move at all
-
-
-@lru_cache(maxsize=2)
-def _moves(m: int) -> tuple[Index, Array]:
-    """Return the code of every move, shape (c, 1), and by how much it changes each count, shape (m, 8).
-
-    Up in the first objective of a pair and down in the second, for all pairs; the same the other way; no move.
-    """
-    pairs = [(0, 1)] if m == 2 else [(0, 1), (0, 2), (1, 2)]
-    change = np.zeros((m, _STAYS + 1))
-    for code, (up, down) in enumerate([*pairs, *((down, up) for up, down in pairs)]):
-        change[up, code], change[down, code] = 1, -1
-    return np.array([*range(2 * len(pairs)), _STAYS])[:, None], change
-
-
-def _differences(columns: Array) -> Array:
-    """Return the differences between the columns of all pairs, in the order of `_moves`."""
-    if len(columns) == 2:
-        return columns[:1] - columns[1:]
-    found = np.empty_like(columns)
-    np.subtract(columns[0], columns[1:], out=found[:2])
-    np.subtract(columns[1], columns[2], out=found[2])
-    return found
-
-
-def _associate_lattice(h: Array, divisions: int) -> tuple[Index, Array]:
-    """Return what `niching.associate_lattice` does, the distance squared, for two or three objectives.
-
-    The nearest lattice point is the rounded one, once its counts add up, or one of its neighbours, by exact cosine.
-    """
-    m, n = h.shape
-    exact = h * (divisions / np.maximum(_sum(h), _TINY))
-    counts = np.rint(exact)
-    excess = _sum(counts)
-    excess -= divisions
-    wrong = excess.nonzero()[0]
-    if len(wrong):  # the count that was rounded the farthest gives way
-        by = excess.take(wrong)
-        worst = ((exact.take(wrong, axis=1) - counts.take(wrong, axis=1)) * by).argmin(0)
-        counts[worst, wrong] -= by
-    product, squared = _sum(h * counts), _sum(counts * counts)
-    gain, change = _differences(h), _differences(counts)
-    half = len(gain)
-    score, squares = np.empty((2 * half + 1, n)), np.empty((2 * half + 1, n))
-    np.add(product, gain, out=score[:half])
-    np.subtract(product, gain, out=score[half:-1])
-    score[-1] = product
-    score *= score
-    change *= 2
-    np.add(squared, change, out=squares[:half])
-    np.subtract(squared, change, out=squares[half:-1])
-    squares[:-1] += 2
-    squares[-1] = squared
-    score /= squares
-    none = counts < 1
-    if m == 2:
-        np.copyto(score[0], 0.0, where=none[1])
-        np.copyto(score[1], 0.0, where=none[0])
-    else:
-        np.copyto(score[:2], 0.0, where=none[1:])
-        np.copyto(score[2], 0.0, where=none[2])
-        np.copyto(score[3:5], 0.0, where=none[0])
-        np.copyto(score[5], 0.0, where=none[1])
-    # The squared cosine with the move in its last bits: the largest of them says which move it was.
-    codes, changes = _moves(m)
-    marked = score.view(np.int64)
-    marked &= ~_STAYS
-    marked |= codes
-    best = marked.max(0)
-    move = best & _STAYS
-    first = counts[0]
-    first += changes[0].take(move)
-    if m == 3:
-        along = counts[1]
-        along += changes[1].take(move)
-        along += first * (divisions + 1.5 - 0.5 * first)
-        first = along
-    best ^= move
-    away = _sum(h * h)
-    away -= best.view(np.float64)
-    return first.astype(np.int64), away
-
-
-def _sum(columns: Array) -> Array:
-    """Return the sum over the objectives, added up in order."""
-    total: Array = columns[0] + columns[1] if len(columns) > 1 else columns[0].copy()
-    for column in columns[2:]:
-        total += column
-    return total
+        x, y, z = reach / normal[0], reach / normal[1], reach / normal[2]
+        if 1e-6 * most[0] < x < math.inf and 1e-6 * most[1] < y < math.inf and 1e-6 * most[2] < z < math.inf:
+            widths = [min(x, most[0]), min(y, most[1]), min(z, most[2])]
+    widths = [width if width > 1e-6 * most[k] else most[k] for k, width in enumerate(widths)]
+    return [width if width > 0 else max(1.0, abs(ideal[k])) for k, width in enumerate(widths)]
 
 
 # -- niching -----------------------------------------------------------------------------------------------------------
@@ -286,7 +193,7 @@ def _sum(columns: Array) -> Array:
 
 def _by_niche(
     rank: Index,
-    cutoff: Index,
+    cutoff: Index | None,
     stays: NDArray[np.bool_],
     niche: Index,
     distance: Array,
@@ -296,50 +203,94 @@ def _by_niche(
 ) -> Index:
     """Return the rows that survive, shape (B, n_survivors); see `niche_survivors`."""
     runs, n = rank.shape
-    is_earlier = rank < cutoff
-    home = niche if runs == 1 else niche + np.repeat(np.arange(0, runs * n_niches, n_niches), n)
-    members = np.bincount(home[is_earlier.reshape(-1)], minlength=runs * n_niches).take(home)
+    lots, between = uniforms[:, 0], uniforms[:, 1]
+    offset, index = np.arange(0, runs * n, n)[:, None], np.arange(n)
+    home = niche.reshape(runs, n) + np.arange(0, runs * n_niches, n_niches)[:, None]
+    flat_home = home.reshape(-1)
+    empty = stays.reshape(-1)
+    if cutoff is not None:
+        is_earlier = rank < cutoff
+        members = np.bincount(home[is_earlier], minlength=runs * n_niches).take(home)
+        empty = empty & (members == 0).reshape(-1)
     # Candidates by niche and in random order inside, after the earlier fronts in theirs; the rest at the end.
-    lots = uniforms[:, 0].reshape(-1)
-    key = 0.25 + 0.5 * uniforms[:, 0]
-    flat = key.reshape(-1)
-    empty = np.flatnonzero(((members == 0).reshape(runs, n) & stays).reshape(-1))
-    if len(empty):
-        leads = _nearest(home.take(empty), distance.take(empty), lots.take(empty), runs * n_niches)
-        flat[empty[leads]] = 0.0
+    key = 0.5 * lots
+    key += 0.25
+    first = empty.nonzero()[0]
+    if len(first):
+        leads = _nearest(flat_home.take(first), distance.take(first), lots.reshape(-1).take(first), runs * n_niches)
+        key.reshape(-1)[first.take(leads)] = 0.0
     key += niche.reshape(runs, n)
-    key[~stays] = np.inf
-    index = np.arange(n)
-    if is_earlier.any():
+    np.maximum(key, np.where(stays, 0.0, np.inf), out=key)
+    if cutoff is not None:
         np.copyto(key, (rank - n) + index / n, where=is_earlier)
     order = key.argsort(axis=1)
-    if runs > 1:
-        order += np.arange(0, runs * n, n)[:, None]
-    house = home.take(order)
+    where = order + offset
+    house = flat_home.take(where)
     start = np.zeros((runs, n), dtype=np.int64)
     np.multiply(house[:, 1:] != house[:, :-1], index[1:], out=start[:, 1:])
-    n_earlier = is_earlier.sum(1, keepdims=True)
-    np.maximum(start, n_earlier, out=start)
+    if cutoff is not None:
+        n_earlier = np.count_nonzero(is_earlier, axis=1)[:, None]
+        np.maximum(start, n_earlier, out=start)
     np.maximum.accumulate(start, axis=1, out=start)
-    level = index - start + members.take(order) + uniforms[:, 1]
-    level[index >= stays.sum(1, keepdims=True)] = np.inf
-    np.copyto(level, (index - n).astype(np.float64), where=index < n_earlier)
+    np.subtract(index, start, out=start)
+    if cutoff is not None:
+        start += members.take(where)
+    level = start + between
+    np.copyto(level, np.inf, where=index >= np.count_nonzero(stays, axis=1)[:, None])
+    if cutoff is not None:
+        np.copyto(level, (index - n).astype(np.float64), where=index < n_earlier)
     rows = level.argsort(axis=1)[:, :n_survivors]
-    if runs == 1:
-        return order.take(rows)
-    chosen: Index = order.take(rows + np.arange(0, runs * n, n)[:, None]) % n
+    rows += offset
+    chosen: Index = order.take(rows)
     return chosen
+
+
+def _by_niche_alone(
+    rank: Index, cutoff: int, niche: Index, distance: Array, uniforms: Array, n_survivors: int, n_niches: int
+) -> Index:
+    """Return what `_by_niche` does for one run."""
+    candidates = (rank == cutoff).nonzero()[0]
+    home, lots = niche.take(candidates), uniforms[0].take(candidates)
+    key = 0.5 * lots
+    key += 0.25
+    if cutoff:
+        earlier = (rank < cutoff).nonzero()[0]
+        earlier = earlier.take(rank.take(earlier).argsort(kind="stable"))
+        members = np.bincount(niche.take(earlier), minlength=n_niches).take(home)
+        empty = (members == 0).nonzero()[0]
+        if len(empty):
+            far = distance.take(candidates.take(empty))
+            key[empty.take(_nearest(home.take(empty), far, lots.take(empty), n_niches))] = 0.0
+    else:
+        key[_nearest(home, distance.take(candidates), lots, n_niches)] = 0.0
+    key += home
+    order = key.argsort()
+    house, index = home.take(order), np.arange(len(order))
+    start = np.zeros(len(order), dtype=np.int64)
+    np.multiply(house[1:] != house[:-1], index[1:], out=start[1:])
+    np.maximum.accumulate(start, out=start)
+    index -= start
+    if not cutoff:
+        level = index + uniforms[1, : len(order)]
+        chosen: Index = candidates.take(order.take(level.argsort()[:n_survivors]))
+        return chosen
+    n_earlier = len(earlier)
+    index += members.take(order)
+    level = index + uniforms[1, n_earlier : n_earlier + len(order)]
+    last = candidates.take(order.take(level.argsort()[: n_survivors - n_earlier]))
+    return np.concatenate([earlier, last])
 
 
 def _nearest(home: Index, distance: Array, lot: Array, n_niches: int) -> Index:
     """Return which rows are the nearest of their niches; of equally near ones one by the lower digits of the lots."""
-    least = np.full(n_niches, np.inf)
+    least = np.empty(n_niches)
+    least.fill(np.inf)
     np.minimum.at(least, home, distance)
-    found = np.flatnonzero(distance == least.take(home))
-    where = home.take(found)
-    if len(found) > 1 and np.bincount(where).max() > 1:
-        lot = lot.take(found) * _DIGITS % 1
+    found = (distance == least.take(home)).nonzero()[0]
+    if len(found) > np.count_nonzero(least < np.inf):
+        where, lot = home.take(found), lot.take(found) * _DIGITS % 1
         least[where] = np.inf
         np.minimum.at(least, where, lot)
         found = found[lot == least.take(where)]
-    return found
+    nearest: Index = found
+    return nearest

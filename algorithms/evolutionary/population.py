@@ -90,12 +90,15 @@ def empty_population(
 
 
 def joined(state: Population, seen: Seen) -> tuple[Tensor, Tensor, Tensor]:
-    """Return points, values and violations of the members and of what was told, one below the other."""
+    """Return points, values and violations of the members and of what was told, one below the other.
+
+    Without constraints the violations are any table without columns.
+    """
     if not len(state):
         return seen.x, seen.values, seen.violations
-    violations = torch.cat([state.violations, seen.violations]) if seen.violations.shape[1] else seen.violations
-    if not violations.shape[1]:
-        violations = violations.new_zeros((len(state) + len(seen), 0))
+    violations = seen.violations
+    if violations.shape[1]:
+        violations = torch.cat([state.violations, violations])
     return torch.cat([state.x, seen.x]), torch.cat([state.values, seen.values]), violations
 
 
@@ -137,14 +140,15 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
 def check_variation(
     *,
     crossover_eta: float,
-    crossover_probability: float,
+    crossover_probability: float | None,
     mutation_eta: float,
     mutation_probability: float | None,
 ) -> None:
     """Raise `SettingError` for settings of crossover and mutation that make no sense."""
     check_number("crossover_eta", crossover_eta, 0, 1e6)
     check_number("mutation_eta", mutation_eta, 0, 1e6)
-    check_number("crossover_probability", crossover_probability, 0, 1)
+    if crossover_probability is not None:
+        check_number("crossover_probability", crossover_probability, 0, 1)
     if mutation_probability is not None:
         check_number("mutation_probability", mutation_probability, 0, 1)
 

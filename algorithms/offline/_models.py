@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -143,6 +144,15 @@ class Models:
         if self.pessimism and len(members) > 1:
             mean = mean + self.pessimism * (members - mean).square().mean(0).add(1e-12).sqrt()
         return mean
+
+    def predict_at(self, spec: Spec) -> Callable[[Tensor], Tensor]:
+        """Return what predicts at designs of the space, shape (n, d) to (n, m), without a gradient."""
+
+        def predict(x: Tensor) -> Tensor:
+            with torch.no_grad():
+                return self.predict(self.encode(spec, x))
+
+        return predict
 
 
 def fit_models(

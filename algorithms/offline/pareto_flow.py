@@ -11,21 +11,29 @@ from torch import Tensor
 
 from blackbox._arguments import whole_number
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
+from blackbox.algorithms.evolutionary.nsga2 import NSGA2
+from blackbox.algorithms.evolutionary.survival import survive_nsga2
 from blackbox.algorithms.offline._archive import Archive, assign
 from blackbox.algorithms.offline._data import Told, TrainingSet, no_rows, training_set, with_seen
-from blackbox.algorithms.offline._guidance import Guidance, Sampled, sample_guided
+from blackbox.algorithms.offline._designs import among
+from blackbox.algorithms.offline._evolving import evolve
+from blackbox.algorithms.offline._guidance import Guidance, sample_guided
 from blackbox.algorithms.offline._models import Models, fit_models
 from blackbox.algorithms.offline._streams import Frame, make_streams
 from blackbox.algorithms.offline._subset import Selection, distinct, hedged_order
 from blackbox.errors import SettingError
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.surrogates.flow import FlowSettings
+from blackbox.surrogates.scaling import Scaling
 
 __all__ = ["Guidance", "ParetoFlow", "ParetoFlowState"]
 
 _MANY = 2**31
 _LEAST = 8
 _NEAR_DUPLICATE = 1e-3
+_ROUNDING = 1e-5
+_STATIONS = (8, 4, 2, 1)
+_LARGE = 20_000  # rows from which on one network an objective will do
 _PASSES = 4  # of sampling, at most, for one request
 
 
@@ -63,6 +71,9 @@ class ParetoFlow:
 
     Told data train; what is told of designs that were asked is kept, and trains, too, once more data are told.
 
+    The column "predicted" of `batch.context`, shape (n, m), is what is predicted of each objective, standardised with
+    the data (0 is their mean, 1 a standard deviation better); "known" says which designs are points of the data.
+
     Parameters
     ----------
     designs : int, default 256
@@ -78,9 +89,12 @@ class ParetoFlow:
         How many standard deviations of the predictors' members are added to a prediction.
     selection : {"hypervolume", "crowding"}, default "hypervolume"
         How designs are chosen in the end.
-    hedge : float in [0, 1), default 0.2
+    hedge : float in [0, 1), default 0.4
         Share of the designs that is chosen, by the same means, from stations on the way from the data to what is
         predicted to be best: a prediction is the less to be trusted, the further it is from the data. 0 as published.
+    refinement : int, default 100
+        Generations of evolution (NSGA-II) on the predictors. The best designs of the streams go through them in the
+        end; and so do the best of the data, whose populations on the way are further stations. 0 as published.
     known : bool, default True
         Whether points of the data may be handed out where nothing is predicted to beat them, as published.
 
@@ -113,11 +127,13 @@ class ParetoFlow:
     targets: Literal["log", "standard"] = "log"
     pessimism: float = 0.0
     selection: Selection = "hypervolume"
-    hedge: float = 0.2
+    hedge: float = 0.4
+    refinement: int = 100
     known: bool = True
 
     def __post_init__(self) -> None:
         whole_number(self.designs, "designs", 1)
+        whole_number(self.refinement, "refinement", 0)
         if self.targets not in ("log", "standard"):
             raise SettingError(f'targets: expected "log" or "standard", got {self.targets!r}')
         if self.selection not in ("hypervolume", "crowding"):
@@ -151,6 +167,7 @@ class ParetoFlow:
                 targets="standard",
                 selection="crowding",
                 hedge=0.0,
+                refinement=0,
             )
         return cls(
             predictors=EnsembleSettings(
@@ -215,7 +232,8 @@ class ParetoFlow:
         if not len(state.designs):  # a finite space, all of which was handed out
             state = replace(state, designs=state.given, given=state.given[:0])
         x, rest = state.designs[: request.n], state.designs[request.n :]
-        return replace(state, designs=rest, given=torch.cat([state.given, x])), Candidates(x)
+        context = {"predicted": _gains(spec, state, x), "known": among(x, state.told.x)}
+        return replace(state, designs=rest, given=torch.cat([state.given, x])), Candidates(x, context)
 
     def _train(self, spec: Spec, table: TrainingSet, generator: torch.Generator) -> Models:
         predictors = self.predictors or _default_predictors(len(table))
@@ -233,28 +251,57 @@ class ParetoFlow:
             spec.n_objectives, guidance.streams, guidance.neighbours, width=guidance.cone_width, device=spec.device
         )
         rows = table.best(len(streams))
-        x, values = models.encode(spec, table.x[rows]), models.targets.apply(table.values[rows])
+        data = table.x[rows]
+        x, values = models.encode(spec, data), models.targets.apply(table.values[rows])
         start = assign(x, values, streams, Frame.of(values), self.guidance.scalarisation)
         sampled = sample_guided(
             models.flow.velocity, models.predict, start, streams, models.box(spec), self.guidance, generator
         )
-        return self._arrange(spec, state, sampled, n, generator)
+        parts = [sampled.archive, Archive(sampled.elite.x, sampled.elite.values)]
+        way = sampled.way
+        if self.refinement:
+            best = Archive(*(torch.cat([getattr(part, name) for part in parts]) for name in ("x", "values")))
+            parts += self._evolved(spec, models, best, (1,), generator)
+            way = way + self._evolved(spec, models, start, _STATIONS, generator)
+        return self._arrange(spec, state, [*parts, *way], len(parts), data, n, generator)
+
+    def _evolved(
+        self, spec: Spec, models: Models, first: Archive, parts: tuple[int, ...], generator: torch.Generator
+    ) -> list[Archive]:
+        """Return populations of evolution on the predictors that starts from the best of some designs."""
+        size = max(2, min(len(first.x), max(self.designs, self.guidance.streams)))
+        x = models.decode(spec, first.x[survive_nsga2(first.values, min(size, len(first.x)))[0]])
+        predict = models.predict_at(spec)
+        stops, _ = evolve(spec, NSGA2(population_size=size), x, self.refinement, predict, generator, parts)
+        return [Archive(models.encode(spec, x), predict(x)) for x in stops]
 
     def _arrange(
-        self, spec: Spec, state: ParetoFlowState, sampled: Sampled, n: int, generator: torch.Generator
+        self,
+        spec: Spec,
+        state: ParetoFlowState,
+        parts: list[Archive],
+        ahead: int,
+        data: Tensor,
+        n: int,
+        generator: torch.Generator,
     ) -> ParetoFlowState:
-        """Return the state with found designs decoded, without repetitions, best first, before those left over."""
+        """Return the state with found designs decoded, without repetitions, best first, before those left over.
+
+        The first `ahead` of the parts are the ends of the way, the others its stations. `data` are the points of the
+        data that streams start from, shape (k, d): what comes back to one of them is that point, exactly.
+        """
         models = state.models
         assert models is not None
-        z, values, level = _gathered(sampled)
+        z, values, level = _gathered(parts, ahead)
         if not self.known:
-            fresh = (torch.cdist(z, sampled.way[0].x) > _NEAR_DUPLICATE).all(-1)
+            fresh = (torch.cdist(z, models.encode(spec, data)) > _NEAR_DUPLICATE).all(-1)
             z, values, level = z[fresh], values[fresh], level[fresh]
         rows = distinct(z, _NEAR_DUPLICATE)
-        x, values, level = models.decode(spec, z[rows]), values[rows], level[rows]
+        z, values, level = z[rows], values[rows], level[rows]
+        away, nearest = _distances(z, models.encode(spec, data)).min(-1)
+        x = torch.where((away < _ROUNDING).unsqueeze(-1), data[nearest], models.decode(spec, z))
         if not spec.space.is_real:  # what is handed out is the nearest level: predict that
-            with torch.no_grad():
-                values = models.predict(models.encode(spec, x))
+            values = models.predict_at(spec)(x)
         together = torch.cat([state.given, state.designs, x])
         rows = distinct(together)
         taken = len(state.given) + len(state.designs)
@@ -269,11 +316,21 @@ class ParetoFlow:
         return replace(state, designs=torch.cat([state.designs, x[order]]))
 
 
-def _gathered(sampled: Sampled) -> tuple[Tensor, Tensor, Tensor]:
+def _gains(spec: Spec, state: ParetoFlowState, x: Tensor) -> Tensor:
+    """Return what is predicted at x, shape (n, m), standardised with the data; larger is better."""
+    assert state.models is not None
+    values = state.models.targets.invert(state.models.predict_at(spec)(x))
+    return -Scaling.of(state.told.values).apply(values).to(x.dtype)
+
+
+def _distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return the largest differences of rows, shape (n, k), exact where rows all but agree."""
+    return torch.cdist(a, b, p=math.inf, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _gathered(parts: list[Archive], ahead: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return designs, values, and how far on the way each is: 0 for the end of it, from 1 on for its stations."""
-    elite = Archive(sampled.elite.x, sampled.elite.values)
-    parts = [sampled.archive, elite, *sampled.way]
-    levels = [0, 0, *range(1, len(sampled.way) + 1)]
+    levels = [0] * ahead + list(range(1, len(parts) - ahead + 1))
     level = [torch.full((len(p.x),), k, device=p.x.device) for p, k in zip(parts, levels, strict=True)]
     return torch.cat([p.x for p in parts]), torch.cat([p.values for p in parts]), torch.cat(level)
 
@@ -281,18 +338,20 @@ def _gathered(sampled: Sampled) -> tuple[Tensor, Tensor, Tensor]:
 def _default_predictors(rows: int) -> EnsembleSettings:
     """Return predictors whose training takes about as many steps whatever the number of rows, within limits."""
     batch = min(512, max(32, 2 ** round(math.log2(max(1, rows / 64)))))
-    epochs = min(200, max(25, round(3000 * batch / max(1, rows))))
+    large = rows > _LARGE
+    epochs = min(200, max(13, round((1500 if large else 3000) * batch / max(1, rows))))
     return EnsembleSettings(
         hidden=(256, 256),
         activation="silu",
-        members=2,
+        members=1 if large else 2,
         epochs=epochs,
         batch_size=batch,
-        learning_rate=2e-3,
+        learning_rate=3e-3 if large else 2e-3,
         decay=0.02 ** (1 / epochs),
+        precision="auto",
     )
 
 
 def _default_flow(rows: int) -> FlowSettings:
     batch = min(1024, max(32, 2 ** round(math.log2(max(1, rows / 32)))))
-    return FlowSettings(epochs=min(200, max(10, round(1500 * batch / max(1, rows)))), batch_size=batch)
+    return FlowSettings(epochs=min(200, max(8, round(500 * batch / max(1, rows)))), batch_size=batch, precision="auto")

@@ -16,6 +16,7 @@ from blackbox.algorithms.evolutionary.nsga2 import NSGA2
 from blackbox.algorithms.evolutionary.survival import survive_nsga2
 from blackbox.algorithms.offline._data import TrainingSet, with_seen
 from blackbox.algorithms.offline._designs import first_of_each
+from blackbox.algorithms.offline._evolving import evolve
 from blackbox.algorithms.offline._proposals import MANY, ProposalState, hand_out, predicted, start
 from blackbox.errors import SettingError
 from blackbox.surrogates.ensemble import Ensemble, EnsembleSettings
@@ -126,25 +127,16 @@ class SurrogateEvolution:
         """Return the last population, best first, and with one objective all that was met, best predicted first."""
         size = self.population_size or max(128, n)
         kernel: Evolution = (GA if spec.n_objectives == 1 else NSGA2)(population_size=size)
-        first = rows.x[rows.best(size)]
-        members = kernel.init(spec, generator)
-        met = [_seen(spec, first, ensemble)]
-        members = kernel.tell(spec, members, met[0], generator)
-        for _ in range(self.generations):
-            members = replace(members, told=max(members.told, size))  # children from now on, however few began
-            request = Request(size, gather=lambda: first[:0])
-            members, children = kernel.ask(spec, members, request, generator)
-            met.append(_seen(spec, children.x, ensemble))
-            members = kernel.tell(spec, members, met[-1], generator)
+        stops, met = evolve(
+            spec,
+            kernel,
+            rows.x[rows.best(size)],
+            self.generations,
+            lambda x: predicted(spec.space, ensemble, x),
+            generator,
+        )
         if spec.n_objectives == 1:
             values = torch.cat([seen.values[:, 0] for seen in met])
             return torch.cat([seen.x for seen in met])[values.argsort(stable=True)]
-        x = members.x[first_of_each(members.x)]
+        x = stops[-1][first_of_each(stops[-1])]
         return x[survive_nsga2(predicted(spec.space, ensemble, x), len(x))[0]]
-
-
-def _seen(spec: Spec, x: Tensor, ensemble: Ensemble) -> Seen:
-    """Return points with their predicted values as what a kernel is told."""
-    no = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    violations = torch.zeros((len(x), 0), dtype=x.dtype, device=x.device)
-    return Seen(torch.arange(len(x)), x, predicted(spec.space, ensemble, x), violations, no, no)

@@ -11,6 +11,7 @@ from blackbox.errors import SettingError
 
 __all__ = ["COMMANDS"]
 
+_OFFLINE = ("OfflineSet", "RNABinding", "TFBind8")
 _NAME = typer.Argument(metavar="NAME", help="Show all about this one.", show_default=False)
 
 
@@ -34,7 +35,7 @@ def algorithms(
 def problems(
     name: Annotated[str | None, _NAME] = None,
 ) -> None:
-    """List ready-made problems, or show one.
+    """List ready-made problems, or show one; offline ones (data sets to propose from) need settings, data or a package.
 
     A study's TOML file names one instead of a space and an objective:
 
@@ -47,7 +48,8 @@ def problems(
     """  # noqa: D301 - \b is what typer keeps lines by
     from blackbox import problems as package
 
-    _list("problem", {each: getattr(package, each) for each in package.available()}, name)
+    names = [*package.available(), *_OFFLINE]
+    _list("problem", {each: getattr(package, each) for each in names}, name)
 
 
 def _list(what: str, kinds: dict[str, Any], name: str | None) -> None:

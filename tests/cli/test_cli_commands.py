@@ -267,7 +267,11 @@ def test_lists_have_a_line_each(cli):
     shown = cli("algorithms", "Sobol").out
     assert "scramble: bool = True" in shown
     one_line(cli("algorithms", "sobol"), 2, "algorithm: none is called 'sobol'; did you mean 'Sobol'?")
-    assert any(line.startswith("Ackley ") for line in cli("problems").out.splitlines())
+    problems = cli("problems").out.splitlines()
+    assert any(line.startswith("Ackley ") for line in problems)
+    for offline in ("OfflineSet", "RNABinding", "TFBind8"):
+        assert any(line.startswith(f"{offline} ") for line in problems)
+    assert "withheld: float = 0.02" in cli("problems", "OfflineSet").out
 
 
 @pytest.mark.parametrize(

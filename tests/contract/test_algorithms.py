@@ -33,8 +33,7 @@ from blackbox.algorithms import (
     SurrogateEvolution,
     TuRBO,
 )
-from blackbox.algorithms.offline.pareto_flow import Guidance
-from blackbox.algorithms.offline.root import Proposing, Synthetic, Walks
+from blackbox.algorithms.offline import Guidance, Proposing, Synthetic, Walks
 from blackbox.surrogates.bridge import BridgeSampling, BridgeSettings
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.surrogates.flow import FlowSettings
@@ -65,6 +64,7 @@ CASES: list[Algorithm[Any]] = [
         predictors=_TINY,
         flow=FlowSettings(hidden=(8,), epochs=2),
         guidance=Guidance(streams=8, warm_steps=2, guided_steps=2, rounds=2),
+        refinement=2,
     ),
     RandomSearch(),
     RandomSearch(batch_size=5),

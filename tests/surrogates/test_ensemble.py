@@ -11,6 +11,7 @@ from torch import Tensor
 from blackbox.errors import SettingError
 from blackbox.state import from_tree, pack, to_tree, unpack
 from blackbox.surrogates.ensemble import Ensemble, EnsembleSettings, _correlation, _fit, fit_ensemble
+from blackbox.surrogates.precision import product_dtype
 from blackbox.surrogates.reporting import Report, watching
 from blackbox.surrogates.scaling import Scaling
 
@@ -170,6 +171,18 @@ def test_few_rows(n: int) -> None:
     found = fit_ensemble(x, y, SMALL, torch.Generator().manual_seed(0)).predict(x)
     assert found.shape == (1, n, 2)
     assert bool(torch.isfinite(found).all())
+
+
+def test_the_precision_that_a_device_is_fast_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = torch.device("cpu")
+    assert product_dtype("float32", device) == torch.float32
+    assert product_dtype("bfloat16", device) == torch.bfloat16
+    for supported, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda supported=supported: supported, raising=False)
+        assert product_dtype("auto", device) == expected
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
+    assert product_dtype("auto", device) == torch.float32
+    assert product_dtype("auto", torch.device("meta")) == torch.float32
 
 
 def test_half_precision_is_as_good() -> None:

@@ -257,16 +257,17 @@ def test_moves_are_what_the_settings_say() -> None:
     moves = draw_moves(settings, y, 5, torch.Generator().manual_seed(0))
     assert len(moves) > 1
     for move in moves:
-        assert len(np.unique(move.places)) == len(move.places), "a place twice"
-        particles = move.places // 10
-        assert set(particles.tolist()) == set(range(400)), "a particle that does not move"
-        assert (move.movers[move.of] == particles[: len(move.of)]).all()
-        assert (move.movers[move.of] * 10 + move.columns == move.places[: len(move.of)]).all()
+        of, column = np.divmod(move.cells, 10)
+        own, plus, minus = move.offsets[:, of] + move.cells
+        places = np.concatenate((own, move.leaps))
+        assert len(np.unique(places)) == len(places), "a place twice"
+        assert set((places // 10).tolist()) == set(range(400)), "a particle that does not move"
+        assert (move.movers[of] * 10 + column == own).all()
         assert (move.members // 100 == move.movers // 100).all(), "a particle of another run"
-        for other in (move.plus, move.minus):
-            assert (other % 10 == move.columns).all()
-            assert (other // 1000 == particles[: len(move.of)] // 100).all()
-        assert (move.plus != move.minus).all(), "a difference of a particle with itself"
+        for other in (plus, minus):
+            assert (other % 10 == column).all()
+            assert (other // 1000 == own // 1000).all()
+        assert (plus != minus).all(), "a difference of a particle with itself"
     assert abs(sum(len(move.jumps) for move in moves) / (400 * len(moves)) - 0.25) < 0.02
     assert abs(float(np.concatenate([move.jumps for move in moves]).std()) - 0.1) < 0.01
     factors = np.log(np.concatenate([move.factors for move in moves]) / settings.noise.sigma)
@@ -310,14 +311,15 @@ def test_sparse_moves_equal_a_loop(rate: float) -> None:
     points = moved(settings, e.y, e.f, move).reshape(-1, 4)
     y, f = e.y.reshape(-1, 4).numpy(), e.f.reshape(-1).numpy()
     expected = y.copy()
-    for place, column, of, plus, minus, factor in zip(
-        move.places, move.columns, move.of, move.plus, move.minus, move.factors, strict=False
-    ):
+    for cell in move.cells:
+        of, column = divmod(cell, 4)
+        place, plus, minus = move.offsets[:, of] + cell
         best = min(move.members[:, of], key=lambda row: f[row])
         own = y[move.movers[of], column]
         center = own + rate * (y[best, column] - own)
-        expected[divmod(place, 4)] = center + factor * (y.reshape(-1)[plus] - y.reshape(-1)[minus])
-    for place, jump in zip(move.places[len(move.of) :], move.jumps, strict=True):
+        noise = move.factors[of] * (y.reshape(-1)[plus] - y.reshape(-1)[minus])
+        expected[divmod(place, 4)] = center + noise
+    for place, jump in zip(move.leaps, move.jumps, strict=True):
         expected[divmod(place, 4)] += jump
     expected = np.where(expected < 0, -expected, np.where(expected > 1, 2 - expected, expected)).clip(0, 1)
     assert np.abs(points.numpy() - expected).max() < 1e-12

@@ -8,13 +8,12 @@ import torch
 
 from blackbox.algorithms.evolutionary.bitsets import bitset_fronts
 from blackbox.algorithms.evolutionary.compact import Bounds, offspring
-from blackbox.algorithms.evolutionary.compact_niching import (
+from blackbox.algorithms.evolutionary.compact_association import (
     Lattice,
-    _associate,
-    _associate_lattice,
-    _widths,
-    survivors_nsga3,
+    associate_columns,
+    associate_lattice_columns,
 )
+from blackbox.algorithms.evolutionary.compact_niching import _widths, survivors_nsga3
 from blackbox.algorithms.evolutionary.niching import associate, associate_lattice, hyperplane_nadir
 from blackbox.algorithms.evolutionary.ranking import ranks
 from blackbox.algorithms.evolutionary.reference import das_dennis, simplex_directions
@@ -92,7 +91,7 @@ def test_lattice_association(m: int, divisions: int) -> None:
     h[0, 100:200] = 0.0
     h[:, 200:230] *= 1e15
     h[0, 230:260] = h[1, 230:260]
-    niche, squared = _associate_lattice(h.numpy(), divisions)
+    niche, squared = associate_lattice_columns(h.numpy(), divisions)
     expected, distance = associate_lattice(h.mT, divisions)
     directions = das_dennis(m, divisions)
     unit = directions / directions.norm(dim=-1, keepdim=True)
@@ -111,7 +110,7 @@ def test_association_with_any_directions(m: int) -> None:
     GENERATOR.manual_seed(m)
     directions, h = rand(300, m) + 0.01, rand(m, 700)
     unit = (directions / directions.norm(dim=-1, keepdim=True)).mT.contiguous()
-    niche, squared = _associate(h.numpy(), Lattice(directions, unit.numpy(), None))
+    niche, squared = associate_columns(h.numpy(), Lattice(directions, unit.numpy(), None))
     expected, distance = associate(h.mT, directions)
     assert np.array_equal(niche, expected.numpy())
     np.testing.assert_allclose(squared, distance.numpy() ** 2, atol=1e-14)

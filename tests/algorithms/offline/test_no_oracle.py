@@ -14,7 +14,7 @@ import blackbox as bb
 import blackbox.algorithms
 from blackbox.algorithm import Algorithm
 from blackbox.algorithms import ROOT, BestOfData, ParetoFlow, SurrogateAscent, SurrogateEvolution
-from blackbox.algorithms.offline.pareto_flow import Guidance
+from blackbox.algorithms.offline import Guidance
 from blackbox.problems import OfflineProblem, OfflineSet
 from blackbox.space import Space
 from blackbox.surrogates.bridge import BridgeSettings
@@ -33,6 +33,7 @@ CASES: list[Algorithm[Any]] = [
         predictors=TINY,
         flow=FlowSettings(hidden=(8,), epochs=2),
         guidance=Guidance(streams=8, warm_steps=2, guided_steps=2, rounds=2),
+        refinement=2,
     ),
 ]
 

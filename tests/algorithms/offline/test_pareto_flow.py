@@ -13,18 +13,19 @@ from torch import Tensor
 
 import blackbox as bb
 from blackbox.algorithms import ParetoFlow
-from blackbox.algorithms.offline import pareto_flow
-from blackbox.algorithms.offline._guidance import Guidance
+from blackbox.algorithms.offline import Guidance, pareto_flow
 from blackbox.errors import NotReadyError, SettingError, SpaceError
 from blackbox.parameters import Categorical, Integer, Ordinal, Real
 from blackbox.surrogates.ensemble import EnsembleSettings
 from blackbox.surrogates.flow import FlowSettings
 from blackbox.surrogates.reporting import Report, watching
 
+BETTER = EnsembleSettings(hidden=(64,), epochs=80, batch_size=32, activation="silu")
 TINY = ParetoFlow(
     predictors=EnsembleSettings(hidden=(32,), epochs=15, batch_size=32, activation="silu", learning_rate=3e-3),
     flow=FlowSettings(hidden=(32,), epochs=15, batch_size=32),
     guidance=Guidance(streams=40, warm_steps=4, guided_steps=8, rounds=2),
+    refinement=5,
 )
 
 
@@ -185,6 +186,22 @@ def test_known_points_can_be_left_out() -> None:
     assert float(torch.cdist(x, points(60, 3)).min()) > 1e-4
 
 
+def test_what_is_predicted_and_what_is_known_comes_with_the_designs() -> None:
+    """Standardised with the data, larger is better, one column an objective: as the baselines say it."""
+    optimizer = told(400, algorithm=replace(TINY, predictors=BETTER))
+    data, batch = objectives(points(400, 3)), optimizer.ask(64)
+    predicted, known = batch.context["predicted"], batch.context["known"]
+    assert predicted.shape == (64, 2)
+    measured = (data.mean(0) - objectives(batch.x)) / data.std(0, correction=0)
+    for j in range(2):
+        assert float(torch.corrcoef(torch.stack([predicted[:, j], measured[:, j]]))[0, 1]) > 0.9
+    assert float((predicted - measured).abs().median()) < 0.5
+    distance = (batch.x.unsqueeze(1) - points(400, 3)).abs().amax(-1).amin(1)
+    assert torch.equal(known, distance < 1e-6)
+    assert torch.equal(known, distance == 0), "a point of the data is handed out as it was told"
+    assert bool(known.any())
+
+
 def test_saved_and_loaded_it_goes_on_without_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     straight = told()
     straight.ask(100)
@@ -222,7 +239,15 @@ def test_published_settings_are_those_of_the_paper() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("designs", 0), ("targets", "rank"), ("selection", "best"), ("pessimism", -1.0), ("guidance", None), ("flow", 3)],
+    [
+        ("designs", 0),
+        ("refinement", -1),
+        ("targets", "rank"),
+        ("selection", "best"),
+        ("pessimism", -1.0),
+        ("guidance", None),
+        ("flow", 3),
+    ],
 )
 def test_settings_are_checked(name: str, value: object) -> None:
     with pytest.raises(SettingError, match=name):
