@@ -190,7 +190,7 @@ def test_behind_the_nearest_come_rows_at_the_border_of_a_niche():
     options = (niche, distance, 4, 2, rand(draws, 2, n, seed=3))
     chosen = niche_survivors(rank, torch.ones(draws, 1, dtype=torch.int64), *options, cell=0.01)
     share = torch.zeros(n, dtype=F64).index_add_(0, chosen.flatten(), torch.ones(4 * draws, dtype=F64)) / draws
-    # Niche 1 is empty: its nearest row, and then the outer one, as in niche 0; less surely, as row 4 is not in the middle either.
+    # Niche 1 is empty: its nearest row, and then the outer one, less surely, as row 4 is not in the middle either.
     assert share[0] == share[3] == 1.0
     assert share[2] == 1.0
     assert abs(float(share[5]) - 0.68) < 0.03
