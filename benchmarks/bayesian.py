@@ -1,25 +1,31 @@
-"""`BayesianOptimization` with its defaults beside Optuna's GPSampler and TPE and botorch's plain loop.
+"""`BayesianOptimization` with its defaults beside Optuna's GPSampler and TPE, botorch's plain loop, Ax and HEBO.
 
 Run `OMP_NUM_THREADS=1 python benchmarks/bayesian.py --seeds 10` from the root of the repository. Three
-tables are printed: the mean and worst log10 simple regret over seeds, the seconds of processor time of one ask
-(amortised over 20 asks) at n finished evaluations, and the time of a batch of 8 over that of one candidate. Other
-acquisitions are peers, too: `--peers blackbox,kg,mes`.
+tables are printed: the mean, worst and median log10 simple regret over seeds, with the p-value of Wilcoxon's paired
+test that ours is smaller; the seconds of processor time of one ask (amortised over 20 asks) at n finished evaluations;
+and the time of a batch of 8 over that of one candidate. `--file results.jsonl` keeps what was run, and runs only what
+is missing the next time; `--peer-seeds` runs fewer seeds of the peers, which are slow. Ax and HEBO run where they are
+installed (see `bayesian_peers.py`). Other acquisitions are peers, too: `--peers blackbox,kg,mes`.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from bayesian_peers import ax_loop, hebo_loop
 from numpy.typing import NDArray
+from records import Record, smaller
 
 from blackbox.algorithms import BayesianOptimization
 from blackbox.optimizer import Optimizer
@@ -152,22 +158,50 @@ PEERS: dict[str, Callable[..., Points]] = {
     "optuna tpe": optuna_sampler("tpe"),
     "botorch": botorch_loop,
 }
-
-
+if importlib.util.find_spec("ax") is not None:
+    PEERS["ax"] = ax_loop
+if importlib.util.find_spec("hebo") is not None:
+    PEERS["hebo"] = hebo_loop
 DEFAULT = list(PEERS)
 PEERS.update({name: partial(ours, acquisition=name) for name in ("log_nei", "ucb", "thompson", "kg", "mes", "jes")})
 
 
-def regret(case: Case, loop: Callable[..., Points], seed: int) -> float:
-    """Return the log10 simple regret at the end of one run."""
-    best = math.inf
+def regret(case: Case, loop: Callable[..., Points], seed: int) -> dict[str, float]:
+    """Return the log10 simple regret at the end of one run, and the seconds of processor time of an ask and a tell."""
+    best, spent = math.inf, 0.0
     points = loop(case.lower, case.upper, seed)
     for _ in range(case.evaluations):
+        started = time.process_time()
         point, tell = next(points)
+        spent += time.process_time() - started
         value = case.function(point)
+        started = time.process_time()
         tell(value)
+        spent += time.process_time() - started
         best = min(best, value)
-    return math.log10(max(best - case.optimum, 1e-16))
+    return {"regret": math.log10(max(best - case.optimum, 1e-16)), "seconds": spent / case.evaluations}
+
+
+def regrets(chosen: list[Case], peers: list[str], options: argparse.Namespace) -> None:
+    """Print the regrets of peers, case by case."""
+    record = Record(options.file, ("case", "peer", "seed"))
+    print("log10 simple regret: mean, worst, median; p that ours is smaller, paired; seconds of an ask")
+    for case in chosen:
+        print(f"{case.name}, {case.evaluations} evaluations (target: mean <= {case.target})", flush=True)
+        found: dict[str, list[float]] = {}
+        for peer in peers:
+            few = options.seeds if peer == "blackbox" or options.peer_seeds is None else options.peer_seeds
+            rows = [
+                record.get((case.name, peer, seed), partial(regret, case, PEERS[peer], seed)) for seed in range(few)
+            ]
+            values = found[peer] = [float(row["regret"]) for row in rows]
+            test = "" if peer == peers[0] else smaller(found[peers[0]], values)
+            cost = np.mean([float(row["seconds"]) for row in rows])
+            print(
+                f"    {peer:12s}{np.mean(values):8.2f}{max(values):8.2f}{np.median(values):8.2f}   {test:10s}"
+                f"{cost:8.3f} s   {len(values)} seeds",
+                flush=True,
+            )
 
 
 def seconds_per_ask(loop: Callable[..., Points], n: int, asks: int, d: int = 6) -> float:
@@ -206,6 +240,8 @@ def batch_ratio(n: int, d: int = 6, repeats: int = 5) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="runs of each function")
+    parser.add_argument("--peer-seeds", type=int, default=None, help="runs of the peers, fewer if need be")
+    parser.add_argument("--file", type=Path, default=None, help="JSON lines of regrets: runs in it are not run again")
     parser.add_argument("--asks", type=int, default=20, help="asks that the time is amortised over")
     parser.add_argument("--peers", default=",".join(DEFAULT), help=f"some of {','.join(PEERS)}")
     parser.add_argument("--cases", default="", help="parts of the names of the functions to run, with commas")
@@ -215,14 +251,7 @@ def main() -> None:
     peers = options.peers.split(",")
     parts = [part.lower() for part in options.cases.split(",")]
     chosen = [case for case in cases() if any(part in case.name.lower() for part in parts)]
-    print(f"log10 simple regret, {options.seeds} seeds: mean (worst)")
-    print(f"{'':28s}" + "".join(f"{peer:>18s}" for peer in peers))
-    for case in chosen:
-        line = f"{case.name + ' @' + str(case.evaluations):20s}<={case.target:5.1f} "
-        for peer in peers:
-            values = [regret(case, PEERS[peer], seed) for seed in range(options.seeds)]
-            line += f"{np.mean(values):10.2f} ({max(values):5.2f})"
-        print(line, flush=True)
+    regrets(chosen, peers, options)
     sizes = [int(size) for size in options.sizes.split(",") if size]
     targets = {20: 0.015, 100: 0.020, 300: 0.045, 1000: 0.20}
     print(f"\nseconds of processor time of an ask, d = 6, over {options.asks} asks")

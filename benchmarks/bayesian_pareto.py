@@ -3,23 +3,24 @@
 Run `OMP_NUM_THREADS=1 python benchmarks/bayesian_pareto.py` from the root of the repository. For each problem it prints
 the median hypervolume of the feasible values after 60 evaluations, the worst in brackets, and the one-sided p-value of
 Wilcoxon's paired test that ours is larger (over the seeds that both ran); then the seconds of processor time of an ask.
-`--peer-seeds 2` runs fewer seeds of the peers, which are slow; `--record results.jsonl` keeps what was run, and runs
+`--peer-seeds 2` runs fewer seeds of the peers, which are slow; `--file results.jsonl` keeps what was run, and runs
 only what is missing the next time.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from records import Record
 from scipy.stats import wilcoxon
 from torch import Tensor
 
@@ -183,7 +184,7 @@ PEERS: dict[str, Callable[[Case, int], Points]] = {
 OWN = ("blackbox", "inferred")
 
 
-def run(case: Case, loop: Callable[[Case, int], Points], seed: int, evaluations: int) -> tuple[float, float]:
+def run(case: Case, loop: Callable[[Case, int], Points], seed: int, evaluations: int) -> dict[str, float]:
     """Return the hypervolume of the feasible values at the end, and the seconds of processor time of an ask."""
     points, values, violations, spent = loop(case, seed), [], [], 0.0
     for _ in range(evaluations):
@@ -196,29 +197,7 @@ def run(case: Case, loop: Callable[[Case, int], Points], seed: int, evaluations:
         tell(values[-1], violations[-1])
     good = [v for v, c in zip(values, violations, strict=True) if all(excess <= 0 for excess in c)]
     volume = metrics.hypervolume(good, case.reference) if good else 0.0
-    return volume, spent / evaluations
-
-
-class Record:
-    """What was run, in memory and in a file of JSON lines."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self.rows: dict[tuple[str, str, int, int], tuple[float, float]] = {}
-        for line in path.read_text().splitlines() if path is not None and path.exists() else []:
-            row = json.loads(line)
-            self.rows[row["case"], row["peer"], row["seed"], row["n"]] = row["volume"], row["seconds"]
-
-    def get(self, case: Case, peer: str, seed: int, n: int) -> tuple[float, float]:
-        """Return a run's hypervolume and seconds of an ask, run now unless it was before."""
-        key = case.name, peer, seed, n
-        if key not in self.rows:
-            self.rows[key] = volume, seconds = run(case, PEERS[peer], seed, n)
-            if self.path is not None:
-                row = {"case": case.name, "peer": peer, "seed": seed, "n": n, "volume": volume, "seconds": seconds}
-                with self.path.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-        return self.rows[key]
+    return {"volume": volume, "seconds": spent / evaluations}
 
 
 def compared(first: list[float], other: list[float]) -> str:
@@ -236,10 +215,10 @@ def main() -> None:
     parser.add_argument("--evaluations", type=int, default=60)
     parser.add_argument("--peers", default=",".join(PEERS), help=f"some of {','.join(PEERS)}")
     parser.add_argument("--cases", default="", help="parts of the names of the problems, with commas")
-    parser.add_argument("--record", type=Path, default=None, help="file of results")
+    parser.add_argument("--file", type=Path, default=None, help="JSON lines of results: runs in it are not run again")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    peers, record = options.peers.split(","), Record(options.record)
+    peers, record = options.peers.split(","), Record(options.file, ("case", "peer", "seed", "n"))
     parts = [part.lower() for part in options.cases.split(",")]
     chosen = [case for case in cases() if any(part in case.name.lower() for part in parts)]
     seconds: dict[str, list[str]] = {}
@@ -249,9 +228,12 @@ def main() -> None:
         volumes: dict[str, list[float]] = {}
         for peer in peers:
             few = options.seeds if peer in OWN or options.peer_seeds is None else options.peer_seeds
-            runs = [record.get(case, peer, seed, options.evaluations) for seed in range(few)]
-            volumes[peer] = [volume for volume, _ in runs]
-            seconds.setdefault(case.name, []).append(f"{np.mean([s for _, s in runs]):12.3f}")
+            n = options.evaluations
+            runs = [
+                record.get((case.name, peer, seed, n), partial(run, case, PEERS[peer], seed, n)) for seed in range(few)
+            ]
+            volumes[peer] = [float(row["volume"]) for row in runs]
+            seconds.setdefault(case.name, []).append(f"{np.mean([float(row['seconds']) for row in runs]):12.3f}")
             test = compared(volumes[peers[0]], volumes[peer])
             median, worst = np.median(volumes[peer]), min(volumes[peer])
             print(f"    {peer:12s}{median:16.6g} ({worst:.6g})  {test:8s} {len(runs)} seeds", flush=True)

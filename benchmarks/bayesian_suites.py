@@ -6,6 +6,7 @@
 
 All peers run on the same seeds; the last lines give medians, and the p-value of Wilcoxon's signed-rank test of every
 peer against ours over all runs. One thread. `--peers`, `--seeds`, `--dims`, `--functions` and `--cases` choose a part;
+`--file results.jsonl` keeps what was run, and runs only what is missing the next time;
 a whole BBOB run with d = 20 takes hours with any peer. `bbob` needs coco-experiment, `tuning` scikit-learn.
 """
 
@@ -16,6 +17,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from bayesian import PEERS, cases
 from bayesian_peers import ax_loop, hebo_loop
+from records import Record
 
 Array = NDArray[np.float64]
 LOOPS = PEERS | {"ax": ax_loop, "hebo": hebo_loop}
@@ -124,7 +127,7 @@ def tuning(seed: int, part: str) -> Iterator[Run]:
         yield Run(make.__name__, function, function, np.zeros(d), np.ones(d), 0.0, 30)
 
 
-def play(run: Run, peer: str, seed: int) -> tuple[float, float]:
+def play(run: Run, peer: str, seed: int) -> dict[str, float]:
     """Return log10 regret of the truth at the point with the best observed value, and processor seconds of asks."""
     points = LOOPS[peer](run.lower, run.upper, seed)
     best, best_x, seconds = math.inf, run.lower, 0.0
@@ -136,7 +139,8 @@ def play(run: Run, peer: str, seed: int) -> tuple[float, float]:
         tell(value)
         if value < best:
             best, best_x = value, point
-    return math.log10(max(run.truth(best_x) - run.optimum, FLOOR)), seconds / run.evaluations
+    regret = math.log10(max(run.truth(best_x) - run.optimum, FLOOR))
+    return {"regret": regret, "seconds": seconds / run.evaluations}
 
 
 def main() -> None:
@@ -147,7 +151,9 @@ def main() -> None:
     parser.add_argument("--dims", type=int, nargs="+", default=[2, 5, 10, 20])
     parser.add_argument("--functions", default="1-24", help="of BBOB, such as 1,8,15-19")
     parser.add_argument("--cases", default="", help="a part of the name")
+    parser.add_argument("--file", type=Path, default=None, help="JSON lines of results: runs in it are not run again")
     options = parser.parse_args()
+    record = Record(options.file, ("case", "peer", "seed"))
     torch.set_num_threads(1)
     peers = options.peers.split(",")
     table: dict[str, dict[str, list[float]]] = {}
@@ -159,9 +165,9 @@ def main() -> None:
             else:
                 runs = (variants if options.suite == "variants" else tuning)(seed, options.cases)
             for run in runs:
-                regret, seconds = play(run, peer, seed)
-                table.setdefault(run.name, {}).setdefault(peer, []).append(regret)
-                cost[peer].append(seconds)
+                row = record.get((run.name, peer, seed), partial(play, run, peer, seed))
+                table.setdefault(run.name, {}).setdefault(peer, []).append(float(row["regret"]))
+                cost[peer].append(float(row["seconds"]))
         print(f"seed {seed} done", file=sys.stderr, flush=True)
     report(table, cost, peers)
 

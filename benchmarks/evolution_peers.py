@@ -10,9 +10,9 @@ __all__ = ["PEERS", "STEPS", "Setting", "Step", "make_problem"]
 PEERS = {
     "NSGA2": ("pymoo", "evox", "evomo", "pygmo"),
     "NSGA3": ("pymoo", "evox", "evomo"),
-    "MOEAD": ("pymoo", "evomo", "pygmo"),
-    "HypE": ("evox",),
-    "RVEA": ("pymoo", "evox"),
+    "MOEAD": ("pymoo", "evox", "evomo", "pygmo"),
+    "HypE": ("evox", "evomo"),
+    "RVEA": ("pymoo", "evox", "evomo"),
 }
 Setting = dict[str, Any]
 Step = Callable[[], Any]
@@ -48,7 +48,7 @@ def pymoo_step(setting: Setting) -> tuple[Step, Callable[[], Any]]:
     from pymoo.algorithms.moo.rvea import RVEA
     from pymoo.core.problem import Problem
 
-    from blackbox.algorithms.evolutionary.reference import simplex_directions
+    from blackbox.algorithms.evolutionary.reference import spread_directions
 
     problem = make_problem(setting)
 
@@ -61,7 +61,7 @@ def pymoo_step(setting: Setting) -> tuple[Step, Callable[[], Any]]:
             out["F"] = problem(torch.from_numpy(np.atleast_2d(x))).values.numpy()
 
     n, name = setting["n"], setting["algorithm"]
-    directions = simplex_directions(n, setting["m"])[0].numpy()
+    directions = spread_directions(n, setting["m"])[0].numpy()
     steps = 1
     if name == "NSGA2":
         algorithm = NSGA2(pop_size=n)

@@ -123,8 +123,8 @@ def hypervolume_monte_carlo(
     True
     """
     table, corner = _below(points, reference)
-    if n_samples < 2:
-        raise SettingError(f"n_samples: expected at least 2, got {n_samples}")
+    if isinstance(n_samples, bool) or not isinstance(n_samples, int) or n_samples < 2:
+        raise SettingError(f"n_samples: expected an integer of at least 2, got {n_samples!r}")
     if generator.device.type != table.device.type:
         raise SettingError(
             f"generator: expected one on {table.device}, where the points are, got one on {generator.device}"
@@ -133,7 +133,7 @@ def hypervolume_monte_carlo(
     if len(table) == 0:
         return Estimate(0.0, 0.0)
     low = table.amin(0) if ideal is None else _vector(ideal, "ideal", table)
-    if bool((table < low).any()):
+    if not bool((table >= low).all()):
         raise SettingError("ideal: expected a corner below every point, but some points lie below it")
     if bool(low.isinf().any()):
         return Estimate(math.inf, 0.0)
@@ -306,7 +306,8 @@ def epsilon(points: Points, front: Points) -> float:
 def spacing(points: Points) -> float:
     """Return the standard deviation of the city-block distances to the nearest neighbour.
 
-    0 where points, of shape (n, m), are evenly spread, or fewer than three. O(n^2 m) time in blocks.
+    0 where points, of shape (n, m), are evenly spread, or fewer than three; infinite where a point is. O(n^2 m) time
+    in blocks.
 
     References
     ----------
@@ -320,6 +321,11 @@ def spacing(points: Points) -> float:
     table = _table(points, "points")
     if len(table) < 3:
         return 0.0
+    scale = float(table.abs().max())
+    if scale in (0.0, math.inf):
+        return scale
+    if scale > 1e150:  # whose squares are no numbers
+        return scale * spacing(table / scale)
     nearest = []
     rows = max(1, _BLOCK // len(table))
     for start in range(0, len(table), rows):

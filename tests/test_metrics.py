@@ -91,6 +91,9 @@ def test_perfect_and_empty_sets():
         assert metric(torch.zeros(0, 2), front) == math.inf
     assert metrics.spacing(front[:2]) == 0.0
     assert metrics.igd([[math.inf, 0.0]], [[0.0, 0.0]]) == math.inf
+    assert metrics.spacing([[math.inf, 0.0], [1.0, 1.0], [2.0, 0.0]]) == math.inf
+    large = torch.tensor([[0.0, 3.0], [1.0, 1.0], [4.0, 0.0]], dtype=torch.float64)
+    assert metrics.spacing(1e300 * large) == pytest.approx(1e300 * metrics.spacing(large))
 
 
 @pytest.mark.parametrize(
@@ -107,6 +110,14 @@ def test_perfect_and_empty_sets():
         (
             lambda: metrics.hypervolume_monte_carlo([[1.0]], [2.0], generator=torch.Generator(), n_samples=1),
             "n_samples",
+        ),
+        (
+            lambda: metrics.hypervolume_monte_carlo([[1.0]], [2.0], generator=torch.Generator(), n_samples=2.5),
+            "n_samples: expected an integer",
+        ),
+        (
+            lambda: metrics.hypervolume_monte_carlo([[1.0]], [2.0], generator=torch.Generator(), ideal=[math.nan]),
+            "ideal: expected a corner below",
         ),
         (
             lambda: metrics.hypervolume_monte_carlo([[1.0]], [2.0], generator=torch.Generator(), ideal=[1.5]),

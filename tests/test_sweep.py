@@ -146,6 +146,18 @@ def test_settings_that_are_numbers_share_a_program(monkeypatch: pytest.MonkeyPat
             assert torch.equal(run.values, alone(algorithm, ZDT1(), run.seed, 160).values)
 
 
+@pytest.mark.parametrize(("m", "chance"), [(3, 0.5), (4, 0.3)])
+def test_the_default_crossing_is_that_of_the_objectives(m: int, chance: float) -> None:
+    problem = DTLZ2(m + 3, m)
+    algorithms = {"default": NSGA3(12), "same": NSGA3(12, crossover_probability=chance), "other": NSGA3(12, 30.0, 0.9)}
+    result = bb.sweep(algorithms, problem, seeds=2, generations=6, workers=1)
+    for run in result.runs:
+        assert torch.equal(run.values, alone(algorithms[run.algorithm], problem, run.seed, 72).values)
+    default, same, other = ([run.values for run in result.runs_of(name, "DTLZ2")] for name in algorithms)
+    assert all(torch.equal(a, b) for a, b in zip(default, same, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(default, other, strict=True))
+
+
 @pytest.mark.parametrize("problem", [Uneven(), Noisy(Rastrigin(3), 0.1, seed=4)], ids=["uneven", "noisy"])
 def test_problems_that_are_not_row_by_row_are_evaluated_apart(problem: bb.Problem) -> None:
     import copy

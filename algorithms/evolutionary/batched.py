@@ -234,12 +234,18 @@ def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
         return Tools(nothing, None)
     tools = first.tools(spec)
     for name in BATCHED_SETTINGS:
-        settings = [float(getattr(algorithm, name)) for algorithm in algorithms]
+        settings = [_setting(algorithm, name, spec) for algorithm in algorithms]
         if len(set(settings)) > 1:
             shape = (-1, 1) if name == "mutation_eta" else (-1, 1, 1)
             tensor = torch.tensor(settings, dtype=torch.float64, device=spec.device).reshape(shape)
             setattr(tools.reproduction, name, tensor)
     return tools
+
+
+def _setting(algorithm: Batchable, name: str, spec: Spec) -> float:
+    if name == "crossover_probability" and isinstance(algorithm, Evolution):
+        return algorithm.crossing(spec)
+    return float(getattr(algorithm, name))
 
 
 def _one_of(tools: Tools, rows: slice) -> Tools:

@@ -17,6 +17,7 @@ from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, S
 from blackbox.algorithms.evolutionary.draws import draw
 from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws, take_rows
 from blackbox.algorithms.evolutionary.offspring import Reproduction, initial_points
+from blackbox.algorithms.evolutionary.orders import check_names
 from blackbox.algorithms.evolutionary.population import (
     Population,
     check_count,
@@ -31,6 +32,8 @@ from blackbox.algorithms.evolutionary.population import (
 __all__ = ["Evolution", "Survivors", "Tools"]
 
 _MANY = 2**31
+_FEW_OBJECTIVES = 3
+_CROSSING, _CROSSING_OF_MANY = 0.5, 0.3  # with many objectives parents are far apart, and mixtures of them poor
 
 
 class Tools(NamedTuple):
@@ -60,22 +63,28 @@ class Evolution:
     ----------
     population_size : int, default 100
         Members N; any number from 2.
-    crossover_eta, crossover_probability : float
-        Distribution index of simulated binary crossover, and the chance of each variable to be crossed.
+    crossover_eta : float
+        Distribution index of simulated binary crossover.
+    crossover_probability : float or None, default 0.5
+        Chance of each variable to be crossed. None: 0.5 for up to three objectives, 0.3 for more.
     mutation_eta : float
         Distribution index of polynomial mutation.
     mutation_probability : float, optional
         Chance of each variable to be mutated. Default: 1 / d.
     steady_state : bool, default False
         Answer while candidates are pending, and learn from any number of rows at once, instead of generations.
+    permutation : tuple of str, default ()
+        Names of real parameters, with the same bounds, that are keys of one permutation: only their order counts, and
+        it is varied by order crossover, reversals and swaps.
     """
 
     population_size: int = 100
     crossover_eta: float = 15.0
-    crossover_probability: float = 0.5
+    crossover_probability: float | None = 0.5
     mutation_eta: float = 20.0
     mutation_probability: float | None = None
     steady_state: bool = False
+    permutation: tuple[str, ...] = ()
 
     _objectives: ClassVar[tuple[int, int | None]] = (1, None)
     _own_result: ClassVar[bool] = True
@@ -88,12 +97,19 @@ class Evolution:
             mutation_eta=self.mutation_eta,
             mutation_probability=self.mutation_probability,
         )
+        object.__setattr__(self, "permutation", check_names(self.permutation))
 
     # -- what subclasses say ---------------------------------------------------------------------------------
 
     def constants(self, spec: Spec) -> Any:
         """Return constants that `survive` needs; called once for each search."""
         return None
+
+    def crossing(self, spec: Spec) -> float:
+        """Return the chance of each variable to be crossed."""
+        if self.crossover_probability is not None:
+            return self.crossover_probability
+        return _CROSSING if spec.n_objectives <= _FEW_OBJECTIVES else _CROSSING_OF_MANY
 
     def first_memory(self, spec: Spec) -> dict[str, Tensor]:
         """Return what is remembered before anything was told."""
@@ -170,9 +186,10 @@ class Evolution:
         reproduction = Reproduction(
             spec,
             crossover_eta=self.crossover_eta,
-            crossover_probability=self.crossover_probability,
+            crossover_probability=self.crossing(spec),
             mutation_eta=self.mutation_eta,
             mutation_probability=self.mutation_probability,
+            permutation=self.permutation,
         )
         return Tools(reproduction, self.constants(spec))
 

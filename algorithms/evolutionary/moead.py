@@ -17,7 +17,7 @@ from blackbox.algorithms.evolutionary.mating import take_rows
 from blackbox.algorithms.evolutionary.niching import associate
 from blackbox.algorithms.evolutionary.offspring import initial_points
 from blackbox.algorithms.evolutionary.population import Population, check_count, empty_population, total_violation
-from blackbox.algorithms.evolutionary.reference import simplex_directions
+from blackbox.algorithms.evolutionary.reference import even_sequence, spread_directions
 from blackbox.algorithms.evolutionary.slots import filled, next_places, place_of, usable_members
 from blackbox.errors import SettingError
 
@@ -34,24 +34,14 @@ class _Constants(NamedTuple):
 
 
 def weight_vectors(spec: Spec, n: int) -> Tensor:
-    """Return exactly n weights, shape (n, m): the largest lattice that fits, and an even sequence for the rest.
-
-    The rest are points of the Kronecker sequence of the generalised golden ratio, mapped to the simplex by sorting.
-    """
+    """Return exactly n weights, shape (n, m): those of `spread_directions`, and an even sequence for the rest."""
     m = spec.n_objectives
     if m == 1:
         return torch.ones((n, 1), dtype=spec.dtype, device=spec.device)
-    lattice, _ = simplex_directions(n, m, dtype=spec.dtype, device=spec.device)
-    if len(lattice) >= n:
-        return lattice[:n]
-    golden = 2.0
-    for _ in range(60):
-        golden = (1 + golden) ** (1 / m)
-    steps = torch.tensor([golden ** -(j + 1) for j in range(m - 1)], dtype=torch.float64, device=spec.device)
-    index = torch.arange(1, n - len(lattice) + 1, dtype=torch.float64, device=spec.device)
-    cuts = ((0.5 + index[:, None] * steps) % 1.0).sort(dim=-1).values
-    zero = torch.zeros_like(cuts[:, :1])
-    return torch.cat([lattice, torch.diff(cuts, dim=-1, prepend=zero, append=zero + 1).to(spec.dtype)])
+    found, _ = spread_directions(n, m, dtype=spec.dtype, device=spec.device)
+    if len(found) >= n:
+        return found[:n]
+    return torch.cat([found, even_sequence(n - len(found), m).to(found)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +75,17 @@ class MOEAD(Evolution):
         parts of a front that has gaps.
     crossover_eta : float, default 20
         Distribution index of simulated binary crossover.
-    crossover_probability : float, default 0.5
-        Chance of each variable to be crossed.
+    crossover_probability : float, optional
+        Chance of each variable to be crossed. Default: 0.5 for up to three objectives, 0.3 for more.
     mutation_eta : float, default 20
         Distribution index of polynomial mutation.
     mutation_probability : float, optional
         Chance of each variable to be mutated. Default: 1 / d.
     steady_state : bool, default False
         Answer while candidates are pending, and learn from any number of rows at once, instead of generations.
+    permutation : tuple of str, default ()
+        Names of real parameters, with the same bounds, that are keys of one permutation: only their order counts, and
+        it is varied by order crossover, reversals and swaps.
 
     References
     ----------
@@ -111,6 +104,7 @@ class MOEAD(Evolution):
     """
 
     crossover_eta: float = 20.0
+    crossover_probability: float | None = None
     neighbours: int = 20
     aggregation: Aggregation = "pbi"
     theta: float = 5.0

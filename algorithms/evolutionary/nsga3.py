@@ -19,7 +19,7 @@ from blackbox.algorithms.evolutionary.compact_niching import survivors_nsga3
 from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
 from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws
 from blackbox.algorithms.evolutionary.population import check_count
-from blackbox.algorithms.evolutionary.reference import das_dennis, das_dennis_size, simplex_directions
+from blackbox.algorithms.evolutionary.reference import das_dennis, das_dennis_size, spread_directions
 from blackbox.algorithms.evolutionary.survival import Normalization, initial_normalization, survive_nsga3
 from blackbox.errors import SettingError
 
@@ -37,7 +37,7 @@ class Directions(NamedTuple):
 
 
 def make_directions(spec: Spec, population_size: int, divisions: int | None) -> Directions:
-    """Return the lattice with the given divisions, or the largest that has at most as many directions as members.
+    """Return the lattice with the given divisions, or directions for at most as many as there are members.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def make_directions(spec: Spec, population_size: int, divisions: int | None) -> 
     """
     m = spec.n_objectives
     if divisions is None:
-        found, lattice = simplex_directions(population_size, m, dtype=spec.dtype, device=spec.device)
+        found, lattice = spread_directions(population_size, m, dtype=spec.dtype, device=spec.device)
         return Directions(found, lattice)
     if das_dennis_size(m, divisions) > 100 * population_size + _MOST_DIRECTIONS:
         raise SettingError(
@@ -69,24 +69,27 @@ class NSGA3(Evolution):
     population_size : int, default 100
         Members N; any number from 2.
     divisions : int, optional
-        Of each axis of the lattice of directions (Das and Dennis). Default: the largest lattice (of two layers for
-        many objectives) with at most N directions.
+        Of each axis of the lattice of directions (Das and Dennis). Default: the largest lattice with at most N
+        directions; for many objectives two layers, and further directions between them, N in all.
     crossover_eta : float, default 30
         Distribution index of simulated binary crossover.
-    crossover_probability : float, default 0.5
-        Chance of each variable to be crossed.
+    crossover_probability : float, optional
+        Chance of each variable to be crossed. Default: 0.5 for up to three objectives, 0.3 for more.
     mutation_eta : float, default 20
         Distribution index of polynomial mutation.
     mutation_probability : float, optional
         Chance of each variable to be mutated. Default: 1 / d.
     steady_state : bool, default False
         Answer while candidates are pending, and merge any number of told rows at once, instead of generations.
+    permutation : tuple of str, default ()
+        Names of real parameters, with the same bounds, that are keys of one permutation: only their order counts, and
+        it is varied by order crossover, reversals and swaps.
 
     References
     ----------
     K. Deb, H. Jain, An evolutionary many-objective optimization algorithm using reference-point-based nondominated
     sorting approach, part I, 2014; H. Jain, K. Deb, part II, 2014 (constraints). Deviations: niching in closed form
-    with the same distribution; extreme points are remembered.
+    with the same distribution; extreme points are remembered; directions beside the two layers.
 
     Examples
     --------
@@ -100,6 +103,7 @@ class NSGA3(Evolution):
     """
 
     crossover_eta: float = 30.0
+    crossover_probability: float | None = None
     divisions: int | None = None
 
     def __post_init__(self) -> None:

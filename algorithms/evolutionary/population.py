@@ -140,14 +140,15 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
 def check_variation(
     *,
     crossover_eta: float,
-    crossover_probability: float,
+    crossover_probability: float | None,
     mutation_eta: float,
     mutation_probability: float | None,
 ) -> None:
     """Raise `SettingError` for settings of crossover and mutation that make no sense."""
     check_number("crossover_eta", crossover_eta, 0, 1e6)
     check_number("mutation_eta", mutation_eta, 0, 1e6)
-    check_number("crossover_probability", crossover_probability, 0, 1)
+    if crossover_probability is not None:
+        check_number("crossover_probability", crossover_probability, 0, 1)
     if mutation_probability is not None:
         check_number("mutation_probability", mutation_probability, 0, 1)
 

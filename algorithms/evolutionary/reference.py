@@ -10,13 +10,18 @@ from torch import Tensor
 __all__ = [
     "das_dennis",
     "das_dennis_size",
+    "even_sequence",
     "largest_divisions",
     "lattice",
     "lattice_index",
     "riesz_directions",
     "simplex_directions",
+    "spread_directions",
     "two_layers",
 ]
+
+_CANDIDATES = 5000  # of which the farthest becomes a direction
+_MOST_DISTANCES = 10**8
 
 
 def das_dennis_size(n_objectives: int, divisions: int) -> int:
@@ -180,6 +185,57 @@ def simplex_directions(
     if inner == 0:
         return das_dennis(m, outer, dtype=dtype, device=device), outer
     return two_layers(m, outer, inner, dtype=dtype, device=device), None
+
+
+def spread_directions(
+    n: int,
+    n_objectives: int,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
+) -> tuple[Tensor, int | None]:
+    """Return `simplex_directions`, and where these are two layers, more between them until there are n.
+
+    Layers of many objectives leave much room: 30 directions where 105 are wanted for 15 objectives. Each further one
+    is the farthest from all before it, out of 5,000 points of an even sequence; O(n m) time for each of these. Where
+    that would take more than 10^8 distances (two layers of tens of thousands), the layers are all.
+
+    Examples
+    --------
+    >>> len(simplex_directions(105, 15)[0]), len(spread_directions(105, 15)[0])
+    (30, 105)
+    """
+    found, divisions = simplex_directions(n, n_objectives)
+    missing = n - len(found)
+    if divisions is None and n_objectives > 2 and missing > 0 and n * _CANDIDATES <= _MOST_DISTANCES:
+        pool = even_sequence(max(_CANDIDATES, 2 * missing), n_objectives)
+        nearest = torch.cdist(pool, found, compute_mode="donot_use_mm_for_euclid_dist").amin(-1)
+        chosen = []
+        for _ in range(missing):
+            chosen.append(pool[nearest.argmax()])
+            nearest = torch.minimum(nearest, (pool - chosen[-1]).norm(dim=-1))
+        found = torch.cat([found, torch.stack(chosen)])
+    return found.to(device, dtype), divisions
+
+
+def even_sequence(n: int, n_objectives: int) -> Tensor:
+    """Return n directions spread evenly over the simplex, the first ones the same whatever n.
+
+    Points of the Kronecker sequence of the generalised golden ratio, mapped to the simplex by sorting.
+
+    Returns
+    -------
+    Tensor, shape (n, m), float64
+        Rows sum to 1; on the CPU.
+    """
+    golden = 2.0
+    for _ in range(60):
+        golden = (1 + golden) ** (1 / n_objectives)
+    steps = torch.tensor([golden ** -(j + 1) for j in range(n_objectives - 1)], dtype=torch.float64)
+    index = torch.arange(1, n + 1, dtype=torch.float64)
+    cuts = ((0.5 + index[:, None] * steps) % 1.0).sort(dim=-1).values
+    zero = torch.zeros_like(cuts[:, :1])
+    return torch.diff(cuts, dim=-1, prepend=zero, append=zero + 1)
 
 
 def riesz_directions(

@@ -51,14 +51,17 @@ class RVEA(Evolution):
         The vectors are scaled to the range of the front each time this share of the generations has passed.
     crossover_eta : float, default 30
         Distribution index of simulated binary crossover.
-    crossover_probability : float, default 0.5
-        Chance of each variable to be crossed.
+    crossover_probability : float, optional
+        Chance of each variable to be crossed. Default: 0.5 for up to three objectives, 0.3 for more.
     mutation_eta : float, default 20
         Distribution index of polynomial mutation.
     mutation_probability : float, optional
         Chance of each variable to be mutated. Default: 1 / d.
     steady_state : bool, default False
         Answer while candidates are pending, and merge any number of told rows at once, instead of generations.
+    permutation : tuple of str, default ()
+        Names of real parameters, with the same bounds, that are keys of one permutation: only their order counts, and
+        it is varied by order crossover, reversals and swaps.
 
     References
     ----------
@@ -77,6 +80,7 @@ class RVEA(Evolution):
     """
 
     crossover_eta: float = 30.0
+    crossover_probability: float | None = None
     generations: int | None = None
     alpha: float = 2.0
     adaptation: float = 0.1

@@ -206,6 +206,7 @@ def test_a_population_that_cannot_fit_is_refused_before_allocation(kind: Any) ->
         (NSGA2, {"population_size": 10.0}, "population_size"),
         (NSGA2, {"crossover_eta": -1.0}, "crossover_eta"),
         (NSGA2, {"mutation_probability": 1.5}, "mutation_probability"),
+        (NSGA3, {"crossover_probability": 0.0}, "crossover_probability"),
         (NSGA3, {"divisions": 0}, "divisions"),
         (MOEAD, {"neighbours": 1}, "neighbours"),
         (MOEAD, {"aggregation": "sum"}, "aggregation"),

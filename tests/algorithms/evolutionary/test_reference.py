@@ -34,6 +34,36 @@ def test_simplex_directions_are_at_most_n_and_distinct(m, n):
     assert divisions is None or torch.equal(directions, reference.das_dennis(m, divisions))
 
 
+@pytest.mark.parametrize(("n", "m"), [(2, 3), (105, 3), (105, 5), (70, 10), (105, 10), (105, 15), (8, 15)])
+def test_spread_directions_fill_the_room_between_layers(n, m):
+    directions, divisions = reference.spread_directions(n, m)
+    layers, same = reference.simplex_directions(n, m)
+    assert divisions == same
+    assert torch.equal(directions[: len(layers)], layers)
+    if divisions is None:
+        assert len(directions) == max(n, m)
+    torch.testing.assert_close(directions.sum(-1), torch.ones(len(directions), dtype=torch.float64))
+    assert bool((directions >= 0).all())
+    if len(directions) > len(layers):
+        # What was added is farther from everything else than as many random directions are.
+        even = torch.cat([layers, reference.even_sequence(n - len(layers), m)])
+        assert torch.pdist(directions).min() > 1.5 * torch.pdist(even).min()
+    assert torch.equal(reference.spread_directions(n, m, dtype=torch.float32)[0], directions.float())
+
+
+def test_layers_of_tens_of_thousands_are_not_filled():
+    directions, divisions = reference.spread_directions(21_000, 15)
+    assert divisions is None
+    assert torch.equal(directions, reference.simplex_directions(21_000, 15)[0])
+
+
+def test_the_even_sequence_goes_on_and_covers_the_simplex():
+    found = reference.even_sequence(400, 4)
+    assert torch.equal(found[:50], reference.even_sequence(50, 4))
+    torch.testing.assert_close(found.sum(-1), torch.ones(400, dtype=torch.float64))
+    torch.testing.assert_close(found.mean(0), torch.full((4,), 0.25, dtype=torch.float64), atol=0.01, rtol=0)
+
+
 def test_largest_divisions_is_the_largest():
     for m in (2, 3, 7):
         for n in (m, 50, 1000):
