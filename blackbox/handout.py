@@ -79,7 +79,7 @@ def draw(optimizer: Optimizer, n: int | None, codes: Tensor | None) -> tuple[Any
 def _only_point(optimizer: Optimizer) -> Any:
     """Return the one point of a space in which nothing is left to search."""
     if optimizer._ledger.next_id:
-        raise ExhaustedError("every variable is fixed: there is one candidate, and it was handed out")
+        raise ExhaustedError("every variable is fixed: there is one candidate, and it was handed out or told")
     return optimizer._reduction.expand(torch.zeros((1, 0), dtype=optimizer.dtype, device=optimizer.device))
 
 

@@ -311,7 +311,7 @@ class Optimizer:
         if not self.capabilities.asynchronous and (self._ledger.n_pending or self._queue is not None):
             return
         seen: Seen | None = merge(self._buffer, self._reduction, len(self.objectives))
-        if seen is not None:
+        if seen is not None and self._kernel is not None:  # there is none where every variable is fixed
             before = self._generator.get_state()
             try:
                 self._kernel = self.algorithm.tell(self._spec, self._kernel, seen, self._generator)

@@ -108,9 +108,8 @@ class Encoding:
         u = features.new_full((len(features), self.space.dim), 0.5)
         if self.plain:
             u[:, self.plain] = features[:, : len(self.plain)].clamp(0.0, 1.0)
-        x = self.space.from_unit(u)
         for count, (columns, places) in self._groups.items():
             logits = features[:, places].reshape(len(features), len(columns), count - 1)
             best, level = logits.max(-1)
-            x[:, columns] = torch.where(best > 0, level + 1, 0).to(x.dtype)
-        return self.space.canonical(x) if self.space.conditions else x
+            u[:, columns] = (torch.where(best > 0, level + 1, 0).to(u.dtype) + 0.5) / count
+        return self.space.from_unit(u)  # the levels are chosen by now, and with them which columns are active

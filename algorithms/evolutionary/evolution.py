@@ -17,6 +17,7 @@ from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, S
 from blackbox.algorithms.evolutionary.draws import draw
 from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws, take_rows
 from blackbox.algorithms.evolutionary.offspring import Reproduction, initial_points
+from blackbox.algorithms.evolutionary.orders import check_names
 from blackbox.algorithms.evolutionary.population import (
     Population,
     check_count,
@@ -72,6 +73,9 @@ class Evolution:
         Chance of each variable to be mutated. Default: 1 / d.
     steady_state : bool, default False
         Answer while candidates are pending, and learn from any number of rows at once, instead of generations.
+    permutation : tuple of str, default ()
+        Names of real parameters, with the same bounds, that are keys of one permutation: only their order counts, and
+        it is varied by order crossover, reversals and swaps.
     """
 
     population_size: int = 100
@@ -80,6 +84,7 @@ class Evolution:
     mutation_eta: float = 20.0
     mutation_probability: float | None = None
     steady_state: bool = False
+    permutation: tuple[str, ...] = ()
 
     _objectives: ClassVar[tuple[int, int | None]] = (1, None)
     _own_result: ClassVar[bool] = True
@@ -92,6 +97,7 @@ class Evolution:
             mutation_eta=self.mutation_eta,
             mutation_probability=self.mutation_probability,
         )
+        object.__setattr__(self, "permutation", check_names(self.permutation))
 
     # -- what subclasses say ---------------------------------------------------------------------------------
 
@@ -183,6 +189,7 @@ class Evolution:
             crossover_probability=self.crossing(spec),
             mutation_eta=self.mutation_eta,
             mutation_probability=self.mutation_probability,
+            permutation=self.permutation,
         )
         return Tools(reproduction, self.constants(spec))
 

@@ -83,6 +83,9 @@ class MOEAD(Evolution):
         Chance of each variable to be mutated. Default: 1 / d.
     steady_state : bool, default False
         Answer while candidates are pending, and learn from any number of rows at once, instead of generations.
+    permutation : tuple of str, default ()
+        Names of real parameters, with the same bounds, that are keys of one permutation: only their order counts, and
+        it is varied by order crossover, reversals and swaps.
 
     References
     ----------

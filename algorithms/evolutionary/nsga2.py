@@ -10,6 +10,7 @@ from torch import Tensor
 
 from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
 from blackbox.algorithms.evolutionary.survival import survive_nsga2
+from blackbox.errors import SettingError
 
 __all__ = ["NSGA2"]
 
@@ -36,11 +37,17 @@ class NSGA2(Evolution):
         Chance of each variable to be mutated. Default: 1 / d.
     steady_state : bool, default False
         Answer while candidates are pending, and merge any number of told rows at once, instead of generations.
+    permutation : tuple of str, default ()
+        Names of real parameters, with the same bounds, that are keys of one permutation: only their order counts, and
+        it is varied by order crossover, reversals and swaps.
+    pruning : bool, default False
+        Let the most crowded rows of the last front go one by one, with the distances computed anew after each: a more
+        even front, for O(N^2) time a generation.
 
     References
     ----------
-    K. Deb, A. Pratap, S. Agarwal, T. Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II, 2002.
-    Deviation: crowding is known for every front, so tournaments see it everywhere.
+    K. Deb, A. Pratap, S. Agarwal, T. Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II, 2002;
+    S. Kukkonen, K. Deb, 2006 (pruning). Deviation: crowding is known for every front, so tournaments see it everywhere.
 
     Examples
     --------
@@ -52,6 +59,13 @@ class NSGA2(Evolution):
     >>> 1 <= len(optimizer.result()) <= 20
     True
     """
+
+    pruning: bool = False
+
+    def __post_init__(self) -> None:
+        Evolution.__post_init__(self)
+        if not isinstance(self.pruning, bool):
+            raise SettingError(f"pruning: expected True or False, got {self.pruning!r}")
 
     def survival_draws(self, constants: Any, n: int, m: int) -> int:
         """Return how many uniform numbers `survive` takes: one a row."""
@@ -68,5 +82,5 @@ class NSGA2(Evolution):
         told: int,
     ) -> Survivors:
         """Return the first fronts, the last of them by crowding; best first."""
-        rows, _, _ = survive_nsga2(values, n_survivors, violation=total, uniforms=uniforms)
+        rows, _, _ = survive_nsga2(values, n_survivors, violation=total, uniforms=uniforms, pruning=self.pruning)
         return Survivors(rows, {})

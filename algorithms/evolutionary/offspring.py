@@ -15,6 +15,7 @@ from blackbox.algorithms.evolutionary.compact import Bounds, is_compact
 from blackbox.algorithms.evolutionary.compact import offspring as compact_offspring
 from blackbox.algorithms.evolutionary.discrete import category_reset, integer_step, round_integers
 from blackbox.algorithms.evolutionary.draws import split_draws
+from blackbox.algorithms.evolutionary.orders import OrderKeys
 from blackbox.algorithms.evolutionary.variation import (
     mutation_count,
     polynomial_mutation,
@@ -67,6 +68,13 @@ class Reproduction:
         Chance of each variable to be crossed.
     mutation_probability : float, optional
         Chance of each variable to be mutated; default 1 / d.
+    permutation : tuple of str, optional
+        Names of parameters that are varied as one permutation; see `OrderKeys`.
+
+    Raises
+    ------
+    SettingError
+        If `permutation` does not fit the space.
     """
 
     def __init__(
@@ -77,6 +85,7 @@ class Reproduction:
         crossover_probability: float,
         mutation_eta: float,
         mutation_probability: float | None,
+        permutation: tuple[str, ...] = (),
     ) -> None:
         self.space: Any = spec.space
         self.dim = spec.dim
@@ -86,6 +95,7 @@ class Reproduction:
         self.mutation_eta = mutation_eta
         self.mutation_probability = min(1.0, 1 / spec.dim if mutation_probability is None else mutation_probability)
         self.mixed: _Mixed | None = None
+        self.orders = OrderKeys(spec, permutation) if permutation else None
         self._draws: dict[tuple[int, bool], int] = {}
         self._bounds = Bounds.of(*(bound.cpu().double().numpy() for bound in (self.lower, self.upper)))
         if not spec.space.is_box:
@@ -138,8 +148,9 @@ class Reproduction:
         """Return how many uniform numbers `children` takes for so many pairs of parents."""
         key = (pairs, single)
         if key not in self._draws:
-            shapes = self._shapes(pairs, pairs if single else 2 * pairs)
-            self._draws[key] = sum(math.prod(shape) for shape in shapes)
+            rows = pairs if single else 2 * pairs
+            count = sum(math.prod(shape) for shape in self._shapes(pairs, rows))
+            self._draws[key] = count + (0 if self.orders is None else self.orders.draws(rows))
         return self._draws[key]
 
     def children(self, parents: Tensor, uniforms: Tensor, *, single: bool = False) -> Tensor:
@@ -157,6 +168,16 @@ class Reproduction:
         -------
         Tensor, shape (..., 2 q, d), or (..., q, d) if `single`
         """
+        if self.orders is None:
+            return self._varied(parents, uniforms, single)
+        rows = parents.shape[-2] // (2 if single else 1)
+        cut = uniforms.shape[-1] - self.orders.draws(rows)
+        x = self._varied(parents, uniforms[..., :cut], single)
+        keys = parents[..., self.orders.columns]
+        x[..., self.orders.columns] = self.orders.children(keys, uniforms[..., cut:], single=single)
+        return x
+
+    def _varied(self, parents: Tensor, uniforms: Tensor, single: bool) -> Tensor:
         q = parents.shape[-2] // 2
         if self.mixed is None and is_compact(parents):
             table, numbers = parents.numpy(), uniforms.numpy()

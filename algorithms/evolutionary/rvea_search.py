@@ -59,6 +59,9 @@ class RVEA(Evolution):
         Chance of each variable to be mutated. Default: 1 / d.
     steady_state : bool, default False
         Answer while candidates are pending, and merge any number of told rows at once, instead of generations.
+    permutation : tuple of str, default ()
+        Names of real parameters, with the same bounds, that are keys of one permutation: only their order counts, and
+        it is varied by order crossover, reversals and swaps.
 
     References
     ----------

@@ -15,6 +15,7 @@ from blackbox.algorithms.evolutionary.niching import (
     hyperplane_nadir,
     niche_survivors,
 )
+from blackbox.algorithms.evolutionary.pruning import prune
 from blackbox.algorithms.evolutionary.ranking import finite_values, ranks_and_cutoff
 from blackbox.algorithms.evolutionary.rvea import reference_winners
 
@@ -115,7 +116,12 @@ def survive_nsga3(
 
 
 def survive_nsga2(
-    f: Tensor, n_survivors: int, *, violation: Tensor | None = None, uniforms: Tensor | None = None
+    f: Tensor,
+    n_survivors: int,
+    *,
+    violation: Tensor | None = None,
+    uniforms: Tensor | None = None,
+    pruning: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the survivors of NSGA-II, their fronts, and their crowding distances.
 
@@ -125,20 +131,48 @@ def survive_nsga2(
     violation : Tensor, shape (..., n), optional
     uniforms : Tensor, shape (..., n), optional
         Order among equally crowded rows; without it the earlier row wins.
+    pruning : bool, default False
+        Let the most crowded rows of the last front go one by one, with the distances computed anew after each, rather
+        than all at once; runs are handled one after the other.
 
     Returns
     -------
     indices, rank, crowding : Tensor, shape (..., n_survivors)
         Best first.
     """
-    rank, _ = ranks_and_cutoff(f, stop=n_survivors, violation=violation)
+    rank, cutoff = ranks_and_cutoff(f, stop=n_survivors, violation=violation)
+    if pruning and n_survivors < f.shape[-2]:
+        rows = _pruned(f, rank, cutoff, n_survivors, uniforms)
+        f, rank = f.gather(-2, rows.unsqueeze(-1).expand(*rows.shape, f.shape[-1])), rank.gather(-1, rows)
+        order, rank, crowding = _by_crowding(f, rank, None if uniforms is None else uniforms.gather(-1, rows))
+        return rows.gather(-1, order), rank, crowding
+    order, rank, crowding = _by_crowding(f, rank, uniforms)
+    return order[..., :n_survivors], rank[..., :n_survivors], crowding[..., :n_survivors]
+
+
+def _by_crowding(f: Tensor, rank: Tensor, uniforms: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the rows by front and crowding distance, best first, with their fronts and distances."""
     crowding = crowding_distance(f, rank)
     order = crowding.argsort(dim=-1, descending=True, stable=True)
     if uniforms is not None:
         shuffle = uniforms.argsort(dim=-1, stable=True)
         order = shuffle.gather(-1, crowding.gather(-1, shuffle).argsort(dim=-1, descending=True, stable=True))
-    order = order.gather(-1, rank.gather(-1, order).argsort(dim=-1, stable=True))[..., :n_survivors]
+    order = order.gather(-1, rank.gather(-1, order).argsort(dim=-1, stable=True))
     return order, rank.gather(-1, order), crowding.gather(-1, order)
+
+
+def _pruned(f: Tensor, rank: Tensor, cutoff: Tensor, n_survivors: int, uniforms: Tensor | None) -> Tensor:
+    """Return the rows that survive, shape (..., n_survivors), the last front pruned."""
+    n, m = f.shape[-2:]
+    lots = torch.arange(n, 0, -1, device=f.device) if uniforms is None else uniforms
+    lots = lots.expand(rank.shape).reshape(-1, n)
+    chosen = []
+    for values, front, last, lot in zip(
+        f.reshape(-1, n, m), rank.reshape(-1, n), cutoff.reshape(-1, 1), lots, strict=True
+    ):
+        certain, rows = (front < last).nonzero().squeeze(-1), (front == last).nonzero().squeeze(-1)
+        chosen.append(torch.cat([certain, rows[prune(values[rows], n_survivors - len(certain), lot[rows])]]))
+    return torch.stack(chosen).reshape(*rank.shape[:-1], n_survivors)
 
 
 def survive_hype(

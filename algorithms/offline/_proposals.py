@@ -17,9 +17,10 @@ from blackbox.space import Space
 from blackbox.surrogates.encoding import Encoding
 from blackbox.surrogates.ensemble import Ensemble, EnsembleSettings, fit_ensemble
 
-__all__ = ["ProposalState", "Search", "hand_out", "predicted", "start", "usable_rows"]
+__all__ = ["ProposalState", "Search", "default_ensemble", "hand_out", "predicted", "start", "usable_rows"]
 
 MANY = 2**31
+_LARGE = 20_000  # rows
 _ROUNDS = 4  # of changing designs at random until there are enough new ones
 
 
@@ -76,7 +77,7 @@ def hand_out(
     generator: torch.Generator,
     *,
     name: str,
-    settings: EnsembleSettings,
+    settings: EnsembleSettings | None,
     search: Search,
     batch_size: int,
     targets: Literal["standard", "log"] = "standard",
@@ -102,7 +103,7 @@ def _fitted(
     spec: Spec,
     state: ProposalState,
     name: str,
-    settings: EnsembleSettings,
+    settings: EnsembleSettings | None,
     targets: Literal["standard", "log"],
     generator: torch.Generator,
 ) -> tuple[ProposalState, Ensemble]:
@@ -112,8 +113,18 @@ def _fitted(
     state = replace(state, used=len(state.told), waiting=state.waiting[:0], handed=state.handed[:0])
     rows = usable_rows(state, name)
     learned = rows.values if targets == "standard" else Targets.of(rows.values, targets).apply(rows.values)
-    ensemble = fit_ensemble(Encoding(spec.space).encode(rows.x), learned, settings, generator)
+    chosen = settings or default_ensemble(len(rows))
+    ensemble = fit_ensemble(Encoding(spec.space).encode(rows.x), learned, chosen, generator)
     return replace(state, ensemble=ensemble), ensemble
+
+
+def default_ensemble(rows: int) -> EnsembleSettings:
+    """Return what is learned from so many rows: about as many rows in all, from 20000 on, as by 100 passes of those."""
+    settings = EnsembleSettings(hidden=(256, 256), members=3, epochs=100, patience=20)
+    if rows <= _LARGE:
+        return settings
+    epochs = max(10, 100 * _LARGE // rows)
+    return replace(settings, epochs=epochs, batch_size=512, decay=0.02 ** (1 / epochs), precision="auto")
 
 
 def _new(spec: Spec, state: ProposalState, found: Tensor, n: int, generator: torch.Generator) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -41,8 +41,9 @@ class SurrogateAscent:
         Of a step, in standard deviations of a feature (for "plain", times the gradient).
     method : {"adam", "plain"}, default "adam"
         Adam's steps, or the gradient itself.
-    ensemble : EnsembleSettings
-        Default: 3 members of 2 x 256 units, at most 100 epochs, patience 20.
+    ensemble : EnsembleSettings, optional
+        Default: 3 members of 2 x 256 units, at most 100 epochs, patience 20; from 20000 rows on larger batches, and
+        the fewer epochs the more rows there are.
 
     Raises
     ------
@@ -71,12 +72,12 @@ class SurrogateAscent:
     steps: int = 100
     step_size: float = 0.05
     method: Literal["adam", "plain"] = "adam"
-    ensemble: EnsembleSettings = field(
-        default_factory=lambda: EnsembleSettings(hidden=(256, 256), members=3, epochs=100, patience=20)
-    )
+    ensemble: EnsembleSettings | None = None
 
     def __post_init__(self) -> None:
         whole_number(self.batch_size, "batch_size", 1)
+        if self.ensemble is not None and not isinstance(self.ensemble, EnsembleSettings):
+            raise SettingError(f"ensemble: expected EnsembleSettings or None, got {self.ensemble!r}")
         whole_number(self.steps, "steps", 1)
         check_number("step_size", self.step_size, 0, 1e6)
         if self.method not in ("adam", "plain"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -40,8 +40,9 @@ class SurrogateEvolution:
     generations : int, default 100
     population_size : int, optional
         Default: as many members as designs are asked, and 128 at least.
-    ensemble : EnsembleSettings
-        Default: 3 members of 2 x 256 units, at most 100 epochs, patience 20.
+    ensemble : EnsembleSettings, optional
+        Default: 3 members of 2 x 256 units, at most 100 epochs, patience 20; from 20000 rows on larger batches, and
+        the fewer epochs the more rows there are.
     targets : {"standard", "log"}, default "standard"
         What the networks learn: objectives as they are, or on the scale of `ParetoFlow` that spreads values near the
         front ("predicted" is then on that scale, too).
@@ -71,13 +72,13 @@ class SurrogateEvolution:
     batch_size: int = 128
     generations: int = 100
     population_size: int | None = None
-    ensemble: EnsembleSettings = field(
-        default_factory=lambda: EnsembleSettings(hidden=(256, 256), members=3, epochs=100, patience=20)
-    )
+    ensemble: EnsembleSettings | None = None
     targets: Literal["standard", "log"] = "standard"
 
     def __post_init__(self) -> None:
         whole_number(self.batch_size, "batch_size", 1)
+        if self.ensemble is not None and not isinstance(self.ensemble, EnsembleSettings):
+            raise SettingError(f"ensemble: expected EnsembleSettings or None, got {self.ensemble!r}")
         whole_number(self.generations, "generations", 1)
         if self.population_size is not None:
             whole_number(self.population_size, "population_size", 2)

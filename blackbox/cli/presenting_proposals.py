@@ -40,6 +40,8 @@ def show_table(console: Console, table: Table) -> None:
 
 def predictions(table: Table, gain: Tensor | None) -> Tensor | None:
     """Return predicted values in the objectives' units, shape (n, m), of standardised gains (larger is better)."""
+    from blackbox.surrogates.scaling import Scaling
+
     if gain is None:
         return None
     gain = gain.reshape(len(gain), -1).to("cpu", torch.float64)
@@ -47,7 +49,7 @@ def predictions(table: Table, gain: Tensor | None) -> Tensor | None:
     signs = torch.tensor([objective.sign for objective in table.objectives], dtype=torch.float64)
     if gain.shape[1] != len(signs):
         return None
-    return known.mean(0) - signs * gain * known.std(0, correction=0)
+    return Scaling.of(known).invert(-signs * gain)
 
 
 def show_proposals(table: Table, batch: Batch, predicted: Tensor | None, out: Path | None) -> None:

@@ -91,6 +91,8 @@ def propose(
     table = read_csv(data, objectives, space=parameters, ignore=ignore or [])
     default = "root" if len(table.objectives) == 1 else "pareto-flow"
     made = _algorithm(algorithm or settings.pop("kind", None) or default, settings)
+    if bool((table.space.lower == table.space.upper).all()):
+        raise SettingError(f"{data}: no input varies; give ranges in a TOML file (--toml), as [space.NAME]")
     if out is not None and not out.parent.is_dir():
         raise SettingError(f"--out: there is no folder {out.parent}")
     console = Console(stderr=True, highlight=False)

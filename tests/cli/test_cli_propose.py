@@ -116,6 +116,21 @@ def test_errors_are_one_line_each(cli, data, tmp_path):
     fails("the file is empty", options=["-o", "y"])
 
 
+def test_a_table_in_which_no_input_varies_is_an_error(cli, data):
+    data.write_text("x,z,y\n1,2,3\n1,2,4\n")
+    done = evolve(cli, data)
+    assert done.code == 2
+    assert "no input varies; give ranges in a TOML file" in done.err
+
+
+def test_predictions_of_huge_values_are_finite(cli, data, tmp_path):
+    data.write_text("x,y\n" + "\n".join(f"{k},{k % 7}e300" for k in range(20)))
+    out = tmp_path / "next.csv"
+    assert evolve(cli, data, "-n", 3, "--out", out).code == 0
+    with out.open(newline="") as file:
+        assert all(abs(float(row["predicted y"])) < 1e302 for row in csv.DictReader(file))
+
+
 def test_too_few_experiments_are_an_error(cli, data):
     data.write_text("x,z,y\n1,2,3\n4,5,\n")
     done = evolve(cli, data)

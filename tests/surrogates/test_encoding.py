@@ -59,3 +59,14 @@ def test_the_largest_logit_wins_and_zero_stands_for_the_first_level() -> None:
     encoding = Encoding(Space({"c": Categorical(list("ACGT"))}))
     features = torch.tensor([[-0.1, -2.0, -0.5], [0.1, -3.0, 0.05], [0.0, 0.2, 0.3]], dtype=torch.float64)
     assert encoding.decode(features)[:, 0].tolist() == [0.0, 1.0, 3.0]
+
+
+def test_what_a_decoded_level_switches_on_has_a_value() -> None:
+    space = Space({"k": Categorical(list("abc")), "r": Real(1, 2, when={"k": "a"}), "s": Real(0, 1, when={"k": "c"})})
+    encoding = Encoding(space)
+    features = torch.randn((60, encoding.dim), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = encoding.decode(features)
+    space.check(x)
+    assert {float(level) for level in x[:, 0]} == {0.0, 1.0, 2.0}
+    assert torch.equal(x[:, 1].isnan(), x[:, 0] != 0)
+    assert torch.equal(x[:, 2].isnan(), x[:, 0] != 2)
