@@ -168,7 +168,10 @@ def _limits(violations: Any, marked: Tensor | None, n: int, terms: Terms) -> Ten
 
 def _is_finite(matrix: Tensor) -> bool:
     """Return whether all values are surely finite; one pass on the CPU, False elsewhere, where it would wait."""
-    return matrix.is_cpu and math.isfinite(np.add.reduce(matrix.numpy(), axis=None))
+    if not matrix.is_cpu:
+        return False
+    flat = matrix.numpy().reshape(-1)
+    return math.isfinite(np.vdot(flat, flat))  # which overflows without a warning
 
 
 def _finite_rows(matrix: Tensor) -> Tensor:

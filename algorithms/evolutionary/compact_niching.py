@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from blackbox.algorithms.evolutionary.bitsets import bitset_fronts
 from blackbox.algorithms.evolutionary.compact_association import Lattice, associate_columns
 from blackbox.algorithms.evolutionary.niching import LOWER_DIGITS as _DIGITS
+from blackbox.algorithms.evolutionary.niching import cell_size
 from blackbox.algorithms.evolutionary.ranking import compiled_ranks
 
 __all__ = ["survivors_nsga3"]
@@ -65,11 +66,12 @@ def survivors_nsga3(
     np.minimum(h, _FAR_OUT, out=h)
     niche, distance = associate_columns(h.reshape(m, -1), lattice)
     n_niches = lattice.unit.shape[1]
+    cell = cell_size(n_niches, m)
     if runs == 1:
         last = 0 if cutoff is None else int(cutoff[0, 0])
-        alone = _by_niche_alone(rank[0], last, niche, distance, uniforms[0], n_survivors, n_niches)
+        alone = _by_niche_alone(rank[0], last, niche, distance, uniforms[0], n_survivors, n_niches, cell)
         return alone[None], ideal, extremes
-    chosen = _by_niche(rank, cutoff, stays, niche, distance, uniforms, n_survivors, n_niches)
+    chosen = _by_niche(rank, cutoff, stays, niche, distance, uniforms, n_survivors, n_niches, cell)
     return chosen, ideal, extremes
 
 
@@ -200,6 +202,7 @@ def _by_niche(
     uniforms: Array,
     n_survivors: int,
     n_niches: int,
+    cell: float,
 ) -> Index:
     """Return the rows that survive, shape (B, n_survivors); see `niche_survivors`."""
     runs, n = rank.shape
@@ -212,9 +215,8 @@ def _by_niche(
         is_earlier = rank < cutoff
         members = np.bincount(home[is_earlier], minlength=runs * n_niches).take(home)
         empty = empty & (members == 0).reshape(-1)
-    # Candidates by niche and in random order inside, after the earlier fronts in theirs; the rest at the end.
-    key = 0.5 * lots
-    key += 0.25
+    # Candidates by niche, inside by their keys, after the earlier fronts in theirs; then the rest.
+    key = _lots_inside(lots, distance.reshape(runs, n), cell)
     first = empty.nonzero()[0]
     if len(first):
         leads = _nearest(flat_home.take(first), distance.take(first), lots.reshape(-1).take(first), runs * n_niches)
@@ -246,23 +248,28 @@ def _by_niche(
 
 
 def _by_niche_alone(
-    rank: Index, cutoff: int, niche: Index, distance: Array, uniforms: Array, n_survivors: int, n_niches: int
+    rank: Index,
+    cutoff: int,
+    niche: Index,
+    distance: Array,
+    uniforms: Array,
+    n_survivors: int,
+    n_niches: int,
+    cell: float,
 ) -> Index:
     """Return what `_by_niche` does for one run."""
     candidates = (rank == cutoff).nonzero()[0]
-    home, lots = niche.take(candidates), uniforms[0].take(candidates)
-    key = 0.5 * lots
-    key += 0.25
+    home, lots, distance = niche.take(candidates), uniforms[0].take(candidates), distance.take(candidates)
+    key = _lots_inside(lots, distance, cell)
     if cutoff:
         earlier = (rank < cutoff).nonzero()[0]
         earlier = earlier.take(rank.take(earlier).argsort(kind="stable"))
         members = np.bincount(niche.take(earlier), minlength=n_niches).take(home)
         empty = (members == 0).nonzero()[0]
         if len(empty):
-            far = distance.take(candidates.take(empty))
-            key[empty.take(_nearest(home.take(empty), far, lots.take(empty), n_niches))] = 0.0
+            key[empty.take(_nearest(home.take(empty), distance.take(empty), lots.take(empty), n_niches))] = 0.0
     else:
-        key[_nearest(home, distance.take(candidates), lots, n_niches)] = 0.0
+        key[_nearest(home, distance, lots, n_niches)] = 0.0
     key += home
     order = key.argsort()
     house, index = home.take(order), np.arange(len(order))
@@ -279,6 +286,16 @@ def _by_niche_alone(
     level = index + uniforms[1, n_earlier : n_earlier + len(order)]
     last = candidates.take(order.take(level.argsort()[: n_survivors - n_earlier]))
     return np.concatenate([earlier, last])
+
+
+def _lots_inside(lots: Array, distance: Array, cell: float) -> Array:
+    """Return keys from 0.25 to 0.75 by which rows are ordered inside their niches; `distance` is squared."""
+    key = distance + cell
+    np.divide(cell, key, out=key)
+    key += lots
+    key *= 0.25
+    key += 0.25
+    return key
 
 
 def _nearest(home: Index, distance: Array, lot: Array, n_niches: int) -> Index:

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from blackbox.algorithms.evolutionary.reference import lattice_index
 
-__all__ = ["LOWER_DIGITS", "associate", "associate_lattice", "extreme_points", "hyperplane_nadir", "niche_survivors"]
+__all__ = [
+    "LOWER_DIGITS",
+    "associate",
+    "associate_lattice",
+    "cell_size",
+    "extreme_points",
+    "hyperplane_nadir",
+    "niche_survivors",
+]
 
 LOWER_DIGITS = 4096.0  # the part of a uniform number behind so many steps is as good as a new one
 _OFF_AXIS = 1e6
@@ -234,6 +242,11 @@ def _best_neighbour(g: Tensor, counts: Tensor) -> Tensor:
     return counts + (axis == to).to(g.dtype) - (axis == move - to * m).to(g.dtype)
 
 
+def cell_size(n_niches: int, n_objectives: int) -> float:
+    """Return about the square of half the distance between neighbours among so many directions."""
+    return 0.25 * n_niches ** (-2 / (n_objectives - 1)) if n_objectives > 1 else 1.0
+
+
 def niche_survivors(
     rank: Tensor,
     cutoff: Tensor,
@@ -242,6 +255,8 @@ def niche_survivors(
     n_survivors: int,
     n_niches: int,
     uniforms: Tensor,
+    *,
+    cell: float | None = None,
 ) -> Tensor:
     """Return the rows that survive: all fronts before the cutoff, and from the cutoff front by niche.
 
@@ -257,6 +272,10 @@ def niche_survivors(
     niche, distance : Tensor, shape (..., n)
     uniforms : Tensor, shape (..., 2, n)
         Uniform numbers: the order inside the niches, also among equally near rows, and that among equal counts.
+    cell : float, optional
+        `cell_size` of the niches: behind the nearest row, rows near the border of a niche are then likelier to come
+        early than those near its middle. Fronts with gaps, where many niches are empty and the others have several
+        members, are covered more evenly so. Default: the order is random.
 
     Returns
     -------
@@ -265,7 +284,7 @@ def niche_survivors(
 
     References
     ----------
-    K. Deb, H. Jain, 2014 (NSGA-III, part I), algorithm 4; same distribution, no loop.
+    K. Deb, H. Jain, 2014 (NSGA-III, part I), algorithm 4; without `cell` the same distribution, no loop.
     """
     n = rank.shape[-1]
     inside, between = uniforms.to(torch.float64).unbind(-2)
@@ -279,6 +298,8 @@ def niche_survivors(
     lot = torch.where(is_near, inside * LOWER_DIGITS % 1, torch.inf)  # independent of the order inside
     nothing = torch.full_like(table, torch.inf, dtype=lot.dtype)
     leads = (lot == nothing.scatter_reduce(-1, niche, lot, "amin").gather(-1, niche)) & is_near
+    if cell is not None:
+        inside = 0.5 * (inside + cell / (cell + distance.to(torch.float64).square()))
     # The earlier fronts, then candidates by niche and in random order inside, then the rest.
     key = torch.where(candidate, niche + torch.where(leads, 0.0, 0.5 + 0.5 * inside), torch.inf)
     order = torch.where(earlier, rank - n, key).argsort(dim=-1, stable=True)

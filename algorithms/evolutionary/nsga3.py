@@ -156,8 +156,8 @@ class NSGA3(Evolution):
         n = values.shape[-2]
         if total is None and constants.lattice is not None and is_compact(values):
             table = values.numpy()
-            is_finite = math.isfinite(float(np.add.reduce(table, axis=None)))
-            if is_finite:
+            flat = table.reshape(-1)
+            if math.isfinite(np.vdot(flat, flat)):  # so that nothing overflows on the way
                 return _compact(constants.lattice, table, n_survivors, memory, uniforms.numpy())
             if values.dim() == 3:
                 return self._run_by_run(constants, values, n_survivors, memory, uniforms, told)

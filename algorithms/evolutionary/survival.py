@@ -11,6 +11,7 @@ from blackbox.algorithms.evolutionary.crowding import crowding_distance
 from blackbox.algorithms.evolutionary.hype import exact_contributions, hype_fitness
 from blackbox.algorithms.evolutionary.niching import (
     associate,
+    cell_size,
     extreme_points,
     hyperplane_nadir,
     niche_survivors,
@@ -111,7 +112,8 @@ def survive_nsga3(
     nadir = hyperplane_nadir(extremes, low, worst_front, worst_all)
     h = (columns - low.unsqueeze(-1)) / (nadir - low).unsqueeze(-1)
     niche, distance = associate(h.clamp_(0.0, _FAR_OUT).mT, directions, divisions=divisions)
-    chosen = niche_survivors(rank, cutoff, niche, distance, n_survivors, len(directions), uniforms)
+    r = len(directions)
+    chosen = niche_survivors(rank, cutoff, niche, distance, n_survivors, r, uniforms, cell=cell_size(r, f.shape[-1]))
     return chosen, rank.gather(-1, chosen), memory._replace(ideal=ideal)
 
 

@@ -182,6 +182,22 @@ def test_niching_has_the_frequencies_of_the_textbook_loop(case):
     assert float(((pairs[0] - pairs[1]) / draws).abs().max()) < 5 * (0.5 / draws) ** 0.5
 
 
+def test_behind_the_nearest_come_rows_at_the_border_of_a_niche():
+    draws, n = 4000, 6
+    rank = torch.tensor([0, 1, 1, 1, 1, 1]).expand(draws, n)
+    niche = torch.tensor([0, 0, 0, 1, 1, 1]).expand(draws, n)
+    distance = torch.tensor([0.0, 0.01, 9.0, 0.1, 0.2, 9.0], dtype=F64).expand(draws, n)
+    options = (niche, distance, 4, 2, rand(draws, 2, n, seed=3))
+    chosen = niche_survivors(rank, torch.ones(draws, 1, dtype=torch.int64), *options, cell=0.01)
+    share = torch.zeros(n, dtype=F64).index_add_(0, chosen.flatten(), torch.ones(4 * draws, dtype=F64)) / draws
+    # Niche 1 is empty: its nearest row, and then the outer one, less surely, as row 4 is not in the middle either.
+    assert share[0] == share[3] == 1.0
+    assert share[2] == 1.0
+    assert abs(float(share[5]) - 0.68) < 0.03
+    even = niche_survivors(rank, torch.ones(draws, 1, dtype=torch.int64), *options)
+    assert abs(float((even == 2).double().sum()) / draws - 0.5) < 0.05
+
+
 def test_niching_takes_all_when_all_fit_and_orders_by_front():
     rank = torch.tensor([2, 0, 1, 0])
     chosen = niche_survivors(
