@@ -15,6 +15,7 @@ from blackbox.algorithms.bayesian.joint import improve_jointly
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import UserAcquisition, option_of
 from blackbox.algorithms.bayesian.proposal import LATER, Pace, Proposer, best_new
+from blackbox.algorithms.bayesian.quadratic import REASON, quadratic_point
 from blackbox.algorithms.bayesian.repeats import with_repeats
 from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort
@@ -74,6 +75,10 @@ class SingleObjective:
             base = base.relative_to(domain.model(domain.fill(best, random)))
         anchors = domain.fill(best[:5], random)
         taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
+        if option_of(settings.acquisition) is None and n == 1 and not len(waiting) and not settings.cost_aware:
+            quick = quadratic_point(state, domain, view)
+            if quick is not None:
+                return quick, replace(view.state, reason=REASON)
         return candidates(base, view.state, domain, best, anchors, taken, waiting, n, random, settings)
 
 
