@@ -26,7 +26,8 @@ from blackbox.algorithms.bayesian.proposal import ENUMERATE
 from blackbox.algorithms.bayesian.report import predicted_best
 from blackbox.algorithms.bayesian.restrictions import InputConstraint, Restrictions, checked_constraints
 from blackbox.algorithms.bayesian.risk import InputNoise, Risk, risk_of
-from blackbox.algorithms.bayesian.roles import check_settings, held_roles, role_result
+from blackbox.algorithms.bayesian.roles import held_roles, role_result
+from blackbox.algorithms.bayesian.served import check_settings
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
 from blackbox.errors import SettingError
@@ -52,7 +53,10 @@ class BayesianOptimization:
     ----------
     acquisition : str, options or callable, default "log_ei"
         What a candidate promises: "log_ei", "log_nei", "ucb", "thompson", "kg", "mes", "jes" (or their options, such as
-        `UpperConfidenceBound(beta=4.0)`), or your own function (`AcquisitionFunction`).
+        `UpperConfidenceBound(beta=4.0)`), or your own function (`AcquisitionFunction`). Where fidelities are chosen,
+        "log_ei", "kg" and "mes" choose design and fidelity together, by what a unit of cost tells about the target;
+        the others choose a design, whose fidelity is the one that tells most about it per unit of cost. Where
+        environments are random: "log_ei", "ucb", "thompson" or your own.
     noise : "auto" or float, default "auto"
         Variance of the noise of the values; 0 for a deterministic function. "auto": known variances that are told
         are used; otherwise noise is learned where repeated points differ or the evidence favours it.

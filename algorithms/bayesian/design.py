@@ -9,7 +9,7 @@ import torch
 
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.domain import Domain
-from blackbox.algorithms.bayesian.roles import spread_fidelities
+from blackbox.algorithms.bayesian.roles import HIGHER, spread_fidelities
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
 
@@ -37,8 +37,19 @@ def next_design(state: BayesianState, domain: Domain, n: int) -> tuple[Array, Ba
     drawn = n - (state.started == 0)
     if drawn:
         u[n - drawn :] = _sobol(domain.dim, state.design_seed, skip, drawn)
+    if any(domain.free[column] for column in domain.fidelities):
+        _nest(u, state)
     spread_fidelities(u, state.started, domain)
     return domain.canonical(domain.from_unit(u)), replace(state, started=state.started + n)
+
+
+def _nest(u: Array, state: BayesianState) -> None:
+    """Write earlier designs into the rows with higher fidelities: what these change is seen without other changes."""
+    for i in range(len(u)):
+        number = state.started + i
+        if number in HIGHER:
+            first = HIGHER.index(number)
+            u[i] = 0.5 if first == 0 else _sobol(u.shape[1], state.design_seed, first - 1, 1)[0]
 
 
 def _sobol(dim: int, seed: int, skip: int, n: int) -> Array:

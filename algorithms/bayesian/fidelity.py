@@ -11,9 +11,8 @@ that were told at the target can become the result.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,29 +21,26 @@ from blackbox.algorithm import Front, Spec
 from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.costs import LogCost, log_cost
 from blackbox.algorithms.bayesian.domain import Domain
-from blackbox.algorithms.bayesian.lookahead import Lookahead
+from blackbox.algorithms.bayesian.fidelity_choice import Chooser, on_target, targets
 from blackbox.algorithms.bayesian.models import Fitting
+from blackbox.algorithms.bayesian.options import option_of
 from blackbox.algorithms.bayesian.proposal import Pace
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import PRIOR, SingleObjective
+from blackbox.algorithms.bayesian.single import SingleObjective, counted, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState
-from blackbox.algorithms.bayesian.steps import step
+from blackbox.algorithms.bayesian.unit_cost import cost_model
 from blackbox.algorithms.bayesian.view import View, look
-from blackbox.roles import nominal
-from blackbox.surrogates.gaussian_process import GaussianProcess
-from blackbox.surrogates.kernels import Array, Index, Mask
+from blackbox.surrogates.kernels import Array
 
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
 __all__ = ["MultiFidelity", "predicted_best"]
 
-_GRID = 9  # values of a numeric fidelity that are compared
 _PATIENCE = 2.0  # evaluations at the target whose cost is spent elsewhere before a prediction is confirmed
-_MOST_BETWEEN = 12  # evaluations elsewhere in a row: what they mean at the target has to be seen
+_MOST_BETWEEN = 40  # evaluations elsewhere in a row: what they mean at the target has to be seen
 _BETTER = 1e-3  # standard deviations by which a prediction has to be better than what was told
-_BONUS = math.log(2.0)  # of the target, the only fidelity that can become the result
-_FEW = 3  # of which so many are searched with
+_KNOWN, _ANCHORS = 200, 5  # evaluated designs that are looked at, and around which others are tried
 _LATER = Effort(spread=96, local=96, starts=3, evaluations=15, rounds=4)
 
 
@@ -73,50 +69,47 @@ class MultiFidelity:
         if not any(domain.free[column] for column in domain.fidelities):  # all held: improvement there
             return SingleObjective().propose(spec, state, domain, pending, n, random, settings)
         view = _look(state, domain, random, settings)
+        unit_cost = None
+        if settings.cost_aware and settings.cost is None:
+            unit_cost, costed = cost_model(view.state, domain, Fitting(), prior_with_roles(settings), random)
+            view = replace(view, state=costed)
         at_target = domain.holding(targets(domain))
         acquisition = aimed(view, state, domain, at_target, pending, random)
-        cost = log_cost(state, domain, settings.cost)
         taken = np.concatenate([domain.model(state.x.numpy()), domain.model(pending)])
         taken = taken if view.deterministic else taken[:0]
-        anchors = best_designs(acquisition, state, view, at_target, random)
+        codes = best_designs(acquisition, state, view, at_target, random)
+        chooser = Chooser(
+            domain,
+            at_target,
+            option_of(settings.acquisition),
+            log_cost(state, domain, settings.cost),
+            unit_cost,
+            codes[:_ANCHORS],
+            at_target.model(codes),
+            len(state),
+            random,
+        ).aimed(acquisition)
         chosen: list[Array] = []
-        pace = Pace(state.promise, state.turn)
+        pace, lost = Pace(state.promise, state.turn), 0
         for _ in range(n):
             effort = _LATER if chosen else Effort()
             waiting = np.concatenate([pending, *chosen])
-            confirmed = to_confirm(acquisition, state, domain, at_target, waiting, cost)
-            if confirmed is None:
-                point, pace = propose_at(acquisition, domain, at_target, anchors, taken, pace, random, effort, cost)
-            else:
-                point = confirmed
+            point = to_confirm(acquisition, state, domain, at_target, waiting, chooser.cost)
+            if point is None:
+                point, pace, finite = chooser.next(acquisition, taken, pace, effort)
+                lost += not finite
             chosen.append(domain.canonical(point[None]))
             if len(chosen) < n:
                 added = domain.model(chosen[-1])
                 taken = np.concatenate([taken, added])
                 acquisition = believing(acquisition, chosen[-1], domain, at_target, random)
-        return np.concatenate(chosen), replace(view.state, promise=pace.promise, turn=pace.turn)
-
-
-def targets(domain: Domain) -> Array:
-    """Return the targets of free fidelities as codes, NaN in other columns, shape (d,)."""
-    fixed = np.full(domain.dim, np.nan)
-    for column in domain.fidelities:
-        if domain.free[column]:
-            fixed[column] = nominal(domain.space, column)
-    return fixed
+        result = replace(view.state, promise=pace.promise, turn=pace.turn)
+        return np.concatenate(chosen), counted(result, lost, settings)
 
 
 def _look(state: BayesianState, domain: Domain, random: np.random.Generator, settings: BayesianOptimization) -> View:
     noise = None if settings.noise == "auto" else float(settings.noise)
-    return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=PRIOR)
-
-
-def on_target(x: Array, domain: Domain) -> Mask:
-    """Return which points have every fidelity at its target, shape (n,), bool."""
-    good: Mask = np.ones(len(x), bool)
-    for column in domain.fidelities:
-        good &= (x[:, column] == nominal(domain.space, column)) | np.isnan(x[:, column])
-    return good
+    return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior_with_roles(settings))
 
 
 def aimed(
@@ -176,84 +169,12 @@ def to_confirm(
 def best_designs(
     acquisition: Acquisition, state: BayesianState, view: View, at_target: Domain, random: np.random.Generator
 ) -> Array:
-    """Return full codes of the evaluated designs with the best predictions at the target, at most 5."""
-    codes = at_target.fill(state.x.numpy()[view.order[:200]], random)
+    """Return full codes of evaluated designs, at the target, those with the best predictions there first."""
+    codes = at_target.fill(state.x.numpy()[view.order[:_KNOWN]], random)
     if not acquisition.modes or not len(codes):
-        return codes[:5]
-    mean = np.stack([mode.predict(at_target.model(codes))[0] for mode in acquisition.modes[:1]])[0]
-    return np.asarray(codes[np.argsort(mean, kind="stable")[:5]])
-
-
-def gains(acquisition: Acquisition, codes: Array, domain: Domain, at_target: Domain, cost: LogCost) -> Array:
-    """Return log expected gains per unit of cost of full codes with one design, shape (q,), standardised."""
-    aim = at_target.model(at_target.hold(codes[:1]))
-    columns = np.array(domain.fidelities)
-    points = domain.model(codes)[:, columns]
-    values = np.array([looking_ahead(acquisition, columns, row).log_gain(aim)[0] for row in points])
-    return values - cost(codes)
-
-
-def looking_ahead(acquisition: Acquisition, columns: Index, values: Array) -> Acquisition:
-    """Return the acquisition of evaluations with these model values of the fidelities."""
-    modes = tuple(cast("GaussianProcess", Lookahead(mode, columns, values)) for mode in acquisition.modes)
-    return replace(acquisition, modes=modes)
-
-
-def propose_at(
-    acquisition: Acquisition,
-    domain: Domain,
-    at_target: Domain,
-    anchors: Array,
-    taken: Array,
-    pace: Pace,
-    random: np.random.Generator,
-    effort: Effort,
-    cost: LogCost,
-) -> tuple[Array, Pace]:
-    """Return the full codes of the design and fidelity with the largest gain per unit of cost, and the next pace."""
-    columns = np.array(domain.fidelities)
-    seed = at_target.spread(1, random)[0]
-    options = np.unique(_variants(seed, domain, random, _FEW), axis=0)
-    best: tuple[float, Array, Pace] | None = None
-    for row in options:
-        values = domain.model(row[None])[0, columns]
-        ahead = looking_ahead(acquisition, columns, values)
-        design, then = step(ahead, at_target, anchors, taken, pace, random, effort)
-        codes = design.copy()
-        codes[columns] = row[columns]
-        gain = float(ahead(at_target.model(design[None]))[0] - cost(codes[None])[0])
-        gain += _BONUS * bool(on_target(codes[None], domain)[0])
-        if best is None or gain > best[0]:
-            best = gain, codes, then
-    assert best is not None
-    near = _variants(best[1], domain, random, _GRID)
-    score = gains(acquisition, near, domain, at_target, cost) + _BONUS * on_target(near, domain)
-    return np.asarray(near[int(np.argmax(score))]), best[2]
-
-
-def _variants(design: Array, domain: Domain, random: np.random.Generator, grid: int) -> Array:
-    """Return one design with combinations of free fidelities, the target last."""
-    aim = targets(domain)
-    columns = np.flatnonzero(~np.isnan(aim))
-    active = domain.active(design[None])[0]
-    axes = [_values(int(c), aim[c], domain, grid) if active[c] else np.array([design[c]]) for c in columns]
-    cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(columns))
-    if len(cells) > 2 * grid:
-        cells = cells[np.sort(random.choice(len(cells), 2 * grid, replace=False))]
-    codes = np.repeat(design[None], len(cells) + 1, axis=0)
-    codes[:-1, columns] = cells
-    codes[-1, columns] = np.where(active[columns], aim[columns], design[columns])
-    return codes
-
-
-def _values(column: int, target: float, domain: Domain, grid: int) -> Array:
-    low, high = domain.lower[column], domain.upper[column]
-    if domain.discrete[column] and (high - low < grid or domain.categorical[column]):
-        return np.arange(low, high + 1.0)
-    u = np.full((grid, domain.dim), 0.5)
-    u[:, column] = np.linspace(0.0, 1.0, grid)
-    free = np.asarray(domain.loose.from_unit(torch.from_numpy(u)).numpy())[:, column]
-    return np.unique(np.append(free, target))
+        return codes
+    mean = acquisition.modes[0].predict(at_target.model(codes))[0]
+    return np.asarray(codes[np.argsort(mean, kind="stable")])
 
 
 def predicted_best(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> Front | None:

@@ -20,7 +20,18 @@ from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array, Index, Mask
 from blackbox.surrogates.likelihood import inverse_factor
 
-__all__ = ["Bound", "Gain", "JointInformation", "Knowledge", "MaxValueInformation", "NoisyImprovement", "noise_of"]
+__all__ = [
+    "Bound",
+    "Gain",
+    "JointInformation",
+    "Knowledge",
+    "MaxValueInformation",
+    "NoisyImprovement",
+    "expected_rise",
+    "hazard",
+    "logarithm",
+    "noise_of",
+]
 
 _TINY = 1e-300
 _ROOT_2PI = math.sqrt(2.0 * math.pi)
@@ -49,7 +60,7 @@ def noise_of(process: GaussianProcess) -> float:
     return process.hyper.noise + (0.0 if process.variance is None else float(np.median(process.variance)))
 
 
-def _hazard(z: Array) -> Array:
+def hazard(z: Array) -> Array:
     """Return phi(z) / Phi(z)."""
     low = np.minimum(z, 0.0)
     below = 2.0 / (_ROOT_2PI * erfcx(-low / math.sqrt(2.0)))
@@ -57,7 +68,7 @@ def _hazard(z: Array) -> Array:
     return np.asarray(np.where(z < 0.0, below, np.exp(-0.5 * high * high) / _ROOT_2PI / ndtr(high)))
 
 
-def _logarithm(gain: Array) -> tuple[Array, Array]:
+def logarithm(gain: Array) -> tuple[Array, Array]:
     """Return the logarithm of gains, and its derivative; what is too small to be told from 0 is flat."""
     return np.log(np.maximum(gain, _TINY)), np.where(gain > _TINY, 1.0 / np.maximum(gain, _TINY), 0.0)
 
@@ -116,7 +127,7 @@ class MaxValueInformation:
         noise = self._noise
         std = np.sqrt(sight.variance)
         z = (sight.mean[:, None] - self._values) / std[:, None]
-        h = _hazard(z)
+        h = hazard(z)
         if noise < _QUIET:
             gain = 0.5 * z * h - log_ndtr(z)
             by_z = -0.5 * h * (1.0 + z * (z + h))
@@ -128,7 +139,7 @@ class MaxValueInformation:
             gain = -0.5 * np.log1p(-share * u)
             by_z = 0.5 * share * (h * (1.0 - u) - h * (z + h) ** 2) / left
             by_variance = (0.5 * u / left).mean(1) * noise / (sight.variance + noise) ** 2
-        value, rows = _logarithm(gain.mean(1))
+        value, rows = logarithm(gain.mean(1))
         by_mean = (by_z / std[:, None]).mean(1)
         by_variance = by_variance - 0.5 * (by_z * z).mean(1) / sight.variance
         return value, by_mean * rows, by_variance * rows
@@ -171,7 +182,7 @@ class JointInformation:
         free = raw > 1e-12
         std = np.sqrt(variance)
         z = (mean - self._optima.values) / std
-        h = _hazard(z)
+        h = hazard(z)
         u = np.clip(h * (z + h), 0.0, 1.0)
         left = variance * (1.0 - u) + noise
         gain = 0.5 * np.log(sight.variance + noise) - 0.5 * np.log(left).mean(1)
@@ -180,7 +191,7 @@ class JointInformation:
         by_z = -weight * variance * u_by_z
         by_each_mean = by_z / std
         by_each_variance = np.where(free, weight * (1.0 - u) - 0.5 * by_z * z / variance, 0.0)
-        value, rows = _logarithm(gain)
+        value, rows = logarithm(gain)
         by_variance = 0.5 / (sight.variance + noise) + by_each_variance.sum(1)
         by_covariance = by_each_mean * self._shift - by_each_variance * 2.0 * c / self._spread
         return value, by_each_mean.sum(1) * rows, by_variance * rows, by_covariance * rows[:, None]
@@ -218,26 +229,47 @@ class Knowledge:
         return Knowledge(self._reach.process.condition(x), self._reach.points, self._noise)
 
     def _parts(self, sight: Sight) -> tuple[Array, Array, Array, Array]:
-        """Return log E[max_i (a_i + b_i Z)] - max_i a_i, and its derivatives, from the upper envelope of the lines."""
-        noise = self._noise
         variance, c = sight.variance, sight.covariance
-        t = np.sqrt(variance + noise)
+        t = np.sqrt(variance + self._noise)
         a = np.concatenate([np.broadcast_to(-self._reach.mean, c.shape), -sight.mean[:, None]], axis=1)
         b = np.concatenate([c, variance[:, None]], axis=1) / t[:, None]
-        edge, inner, following, step = _envelope(a, b)
-        gaps = np.where(inner, np.log(np.maximum(step, _TINY)) + log_improvement(-np.abs(edge))[0], -np.inf)
-        top = gaps.max(1)
-        base = np.where(np.isfinite(top), top, 0.0)
-        gain = np.where(np.isfinite(top), np.exp(base) * np.exp(gaps - base[:, None]).sum(1), 0.0)
-        value, rows = _logarithm(gain + np.maximum(-sight.mean - self._top, 0.0))
-        # Each crossing adds (b' - b) h(-|edge|), whose derivatives by b' and a' are phi(edge) and +-Phi(-|edge|).
-        density = np.where(inner, np.exp(-0.5 * edge * edge) / _ROOT_2PI, 0.0)
-        tail = np.where(inner, np.sign(edge) * ndtr(-np.abs(edge)), 0.0)
-        bend, weight = -density, np.where(following == c.shape[1], tail, 0.0).sum(1) - tail[:, -1]
-        np.add.at(bend, (np.arange(len(c))[:, None], following), density)
-        weight += -sight.mean > self._top
-        by_variance = bend[:, -1] * (1.0 / t - 0.5 * variance / t**3) - 0.5 * (bend[:, :-1] * c).sum(1) / t**3
-        return value, -weight * rows, by_variance * rows, bend[:, :-1] / t[:, None] * rows[:, None]
+        value, by_own, by_slope = expected_rise(a, b, self._top)
+        by_variance = by_slope[:, -1] * (1.0 / t - 0.5 * variance / t**3)
+        by_variance -= 0.5 * (by_slope[:, :-1] * c).sum(1) / t**3
+        return value, -by_own, by_variance, by_slope[:, :-1] / t[:, None]
+
+
+def expected_rise(a: Array, b: Array, top: float) -> tuple[Array, Array, Array]:
+    """Return log(E[max_i (a_i + b_i Z)] - top), from the upper envelope of the lines, and its derivatives.
+
+    Parameters
+    ----------
+    a, b : array, shape (q, p)
+        Lines; the last one of each row is the candidate's own.
+    top : float
+        The largest a of the other lines.
+
+    Returns
+    -------
+    value : array, shape (q,)
+    by_own : array, shape (q,)
+        By the last column of a.
+    by_slope : array, shape (q, p)
+        By b.
+    """
+    edge, inner, following, step = _envelope(a, b)
+    gaps = np.where(inner, np.log(np.maximum(step, _TINY)) + log_improvement(-np.abs(edge))[0], -np.inf)
+    peak = gaps.max(1)
+    base = np.where(np.isfinite(peak), peak, 0.0)
+    gain = np.where(np.isfinite(peak), np.exp(base) * np.exp(gaps - base[:, None]).sum(1), 0.0)
+    value, rows = logarithm(gain + np.maximum(a[:, -1] - top, 0.0))
+    # Each crossing adds (b' - b) h(-|edge|), whose derivatives by b' and a' are phi(edge) and +-Phi(-|edge|).
+    density = np.where(inner, np.exp(-0.5 * edge * edge) / _ROOT_2PI, 0.0)
+    tail = np.where(inner, np.sign(edge) * ndtr(-np.abs(edge)), 0.0)
+    bend, weight = -density, np.where(following == a.shape[1] - 1, tail, 0.0).sum(1) - tail[:, -1]
+    np.add.at(bend, (np.arange(len(a))[:, None], following), density)
+    weight += a[:, -1] > top
+    return value, weight * rows, bend * rows[:, None]
 
 
 def _envelope(a: Array, b: Array) -> tuple[Array, Mask, Index, Array]:

@@ -14,9 +14,10 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.proposal import LATER, Pace
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import PRIOR
+from blackbox.algorithms.bayesian.single import PRIOR, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.steps import step
+from blackbox.algorithms.bayesian.unit_cost import cost_model
 from blackbox.algorithms.bayesian.view import View, look
 from blackbox.surrogates.derivatives import VALUE, DerivativeProcess, fit_with_derivatives
 from blackbox.surrogates.gaussian_process import GaussianProcess
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Gradients", "has_gradients", "in_model_units"]
 
 _MOST = 2000  # observations in one model; gradients of bad points are dropped first
+_STEEPEST = 1e6  # standard deviations of the values across a range, beyond which a derivative is left out
 _GROWTH = 0.08  # of the observations, after which hyper-parameters are fitted again
 _ALWAYS_BELOW = 250  # observations below which they are fitted at every ask
 _THETA, _FITTED_TO = "gradient_theta", "gradient_n"  # names in the memory of the state
@@ -64,8 +66,11 @@ class Gradients:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=PRIOR)
+        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior_with_roles(settings))
         acquisition, state = informed(view, state, domain)
+        if settings.cost_aware:
+            cost, state = cost_model(state, domain, Fitting(), prior_with_roles(settings), random)
+            acquisition = replace(acquisition, cost=cost)
         if not domain.free.all():
             held = domain.model(domain.fill(state.x.numpy()[view.order], random))
             acquisition = acquisition.relative_to(held)
@@ -122,6 +127,7 @@ def observations(view: View, state: BayesianState, domain: Domain) -> tuple[Arra
     x, by, y = [mode.x], [np.full(len(mode.x), VALUE)], [mode.standard(mode.y)]
     room = _MOST - len(mode.x)
     gradient = in_model_units(state, domain, view.warp) / mode.standard.spread
+    gradient[~(np.abs(gradient) < _STEEPEST)] = np.nan  # nothing that fits the values
     seen: set[bytes] = set()
     for row in view.order:  # best first
         point = domain.model(state.x.numpy()[row][None])

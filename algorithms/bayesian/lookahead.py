@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from blackbox.algorithms.bayesian.gains import noise_of
 from blackbox.surrogates.gaussian_process import GaussianProcess, Standard
 from blackbox.surrogates.kernels import Array, Cross, Hyperparameters, Index, covariance
 
@@ -48,7 +49,8 @@ class Lookahead:
         """Of the process."""
         return self.process.standard
 
-    def _moved(self, x: Array) -> Array:
+    def moved(self, x: Array) -> Array:
+        """Return model points with the columns where the evaluation would be."""
         moved = x.copy()
         moved[:, self.columns] = np.where(np.isnan(moved[:, self.columns]), np.nan, self.values)
         return moved
@@ -67,7 +69,7 @@ class Lookahead:
 
     def predict(self, x: Array) -> tuple[Array, Array]:
         """Return mean and standard deviation at model points, standardised, each of shape (q,)."""
-        process, moved = self.process, self._moved(x)
+        process, moved = self.process, self.moved(x)
         k = covariance(x, process.x, process.layout, process.hyper)
         half = k @ process.inverse.T
         other = covariance(moved, process.x, process.layout, process.hyper) @ process.inverse.T
@@ -75,8 +77,13 @@ class Lookahead:
         variance = self._variance(other)
         return k @ process.weights + process.mean, np.sqrt(np.maximum(joint**2 / variance, _LEAST))
 
+    def variance(self, x: Array) -> Array:
+        """Return the variance of the outcome of the evaluation, noise included, standardised, shape (q,)."""
+        moved = covariance(self.moved(x), self.process.x, self.process.layout, self.process.hyper)
+        return self._variance(moved @ self.process.inverse.T)
+
     def _variance(self, other: Array) -> Array:
-        scale, noise = self.process.hyper.scale, self.process.hyper.noise
+        scale, noise = self.process.hyper.scale, noise_of(self.process)
         left: Array = np.maximum(scale - np.einsum("ij,ij->i", other, other), 0.0)
         return left + (noise + _FLOOR * scale)
 
@@ -85,7 +92,7 @@ class Lookahead:
 
         Gradients in the columns of the fidelity itself are of no use: they are held.
         """
-        process, moved = self.process, self._moved(x)
+        process, moved = self.process, self.moved(x)
         near = Cross(x, process.x, process.layout, process.hyper, slopes=True)
         far = Cross(moved, process.x, process.layout, process.hyper, slopes=True)
         half, other = near.matrix @ process.inverse.T, far.matrix @ process.inverse.T

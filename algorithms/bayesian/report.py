@@ -13,7 +13,8 @@ from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.single import prior_of
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import View, look
-from blackbox.surrogates.kernels import Index
+from blackbox.roles import nominal
+from blackbox.surrogates.kernels import Array, Index, Mask
 from blackbox.surrogates.threads import one_thread
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def predicted_best(spec: Spec, state: BayesianState, settings: BayesianOptimizat
     if state.usable.any():
         try:
             view, _ = models_of(spec, state, settings)
-            rows = view.order[:1]
+            there = _counts(state.x.numpy()[view.order], spec)
+            rows = view.order[there][:1]
             if view.predicted is not None:
                 values = view.predicted[:, None]
         except (ArithmeticError, ValueError):
@@ -54,3 +56,11 @@ def predicted_best(spec: Spec, state: BayesianState, settings: BayesianOptimizat
         return column[at].to(spec.device, spec.dtype)
 
     return Front(moved(state.x), moved(torch.from_numpy(np.ascontiguousarray(values))), moved(state.violations))
+
+
+def _counts(x: Array, spec: Spec) -> Mask:
+    """Return which points can become the result: those with every role at its target."""
+    good: Mask = np.ones(len(x), bool)
+    for column in spec.space.role_columns:
+        good &= (x[:, column] == nominal(spec.space, column)) | np.isnan(x[:, column])
+    return good

@@ -16,13 +16,17 @@ from blackbox.algorithm import Front, Spec
 from blackbox.algorithms.bayesian.acquisition import Acquisition, Limit
 from blackbox.algorithms.bayesian.domain import Domain, lattice
 from blackbox.algorithms.bayesian.models import Fitting
-from blackbox.algorithms.bayesian.proposal import Pace
+from blackbox.algorithms.bayesian.options import ThompsonSampling, option_of
+from blackbox.algorithms.bayesian.proposal import Pace, best_new
 from blackbox.algorithms.bayesian.risk import Risk, VaR, WorstCase, risk_of
+from blackbox.algorithms.bayesian.risk_draw import RiskDraw
 from blackbox.algorithms.bayesian.scenarios import Averaged, Sampled, Scenarios, quantiles, scenarios_of
+from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import PRIOR
+from blackbox.algorithms.bayesian.single import counted, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.steps import step
+from blackbox.algorithms.bayesian.unit_cost import cost_model
 from blackbox.algorithms.bayesian.view import View, look
 from blackbox.roles import nominal
 from blackbox.surrogates.gaussian_process import GaussianProcess
@@ -66,25 +70,55 @@ class Robust:
         scenarios = scenarios_of(domain, risk, settings.input_noise, state.design_seed)
         designs = domain.holding(centres(domain))
         acquisition = risky(view, scenarios, risk, state.design_seed)
+        result, cost = view.state, None
+        if settings.cost_aware:
+            cost, result = cost_model(result, domain, Fitting(), prior_with_roles(settings), random)
+            acquisition = replace(acquisition, cost=cost)
         known = designs.model(designs.fill(state.x.numpy()[state.usable], random))
         acquisition = _relative_to(acquisition, known).condition(domain.model(pending))
         taken = np.concatenate([domain.model(state.x.numpy()), domain.model(pending)])
         taken = taken if view.deterministic else taken[:0]
         anchors = _anchors(acquisition, known, designs.fill(state.x.numpy()[state.usable], random))
         chosen: list[Array] = []
-        pace = Pace(state.promise, state.turn)
+        pace, lost = Pace(state.promise, state.turn), 0
         for _ in range(n):
             analytic = all(isinstance(mode, Averaged) for mode in acquisition.modes)
             effort = _ANALYTIC if analytic else _SAMPLED
             at_hand = taken if not domain.environments else taken[:0]
-            design, pace = step(acquisition, designs, anchors, at_hand, pace, random, effort)
-            point = choose_environment(acquisition, design, domain, scenarios, taken, random)
+            score = _score_of(settings, acquisition, designs, known, anchors, len(state), random)
+            if score is None:
+                design, pace = step(acquisition, designs, anchors, at_hand, pace, random, effort)
+            else:
+                design, value = best_new(score, designs, anchors, at_hand, random, effort)
+                if not np.isfinite(value):
+                    lost += 1
+                    design, _ = best_new(acquisition, designs, anchors, at_hand, random, effort)
+            point = choose_environment(acquisition, design, domain, scenarios, taken, random, cost)
             chosen.append(domain.canonical(point[None]))
             if len(chosen) < n:
                 added = domain.model(chosen[-1])
                 taken = np.concatenate([taken, added])
                 acquisition = acquisition.condition(added)
-        return np.concatenate(chosen), replace(view.state, promise=pace.promise, turn=pace.turn)
+        result = replace(result, promise=pace.promise, turn=pace.turn)
+        return np.concatenate(chosen), counted(result, lost, settings)
+
+
+def _score_of(
+    settings: BayesianOptimization,
+    acquisition: Acquisition,
+    designs: Domain,
+    known: Array,
+    anchors: Array,
+    n: int,
+    random: np.random.Generator,
+) -> Score | None:
+    """Return another acquisition of the risk than log expected improvement, where one is wanted."""
+    option = option_of(settings.acquisition)
+    if option is None or not acquisition.modes:
+        return None
+    if isinstance(option, ThompsonSampling):
+        return RiskDraw(acquisition, designs, option.features, random)
+    return make_score(option, acquisition, designs, known=known, anchors=anchors, waiting=known[:0], n=n, random=random)
 
 
 def centres(domain: Domain) -> Array:
@@ -98,7 +132,9 @@ def centres(domain: Domain) -> Array:
 
 def _look(state: BayesianState, domain: Domain, random: np.random.Generator, settings: BayesianOptimization) -> View:
     noise = None if settings.noise == "auto" else float(settings.noise)
-    return look(state, domain, Fitting(modes=2), random, noise=noise, warp=settings.warp, prior=PRIOR)
+    return look(
+        state, domain, Fitting(modes=2), random, noise=noise, warp=settings.warp, prior=prior_with_roles(settings)
+    )
 
 
 def risky(view: View, scenarios: Scenarios, risk: Risk, seed: int) -> Acquisition:
@@ -142,8 +178,9 @@ def choose_environment(
     scenarios: Scenarios,
     taken: Array,
     random: np.random.Generator,
+    cost: GaussianProcess | None = None,
 ) -> Array:
-    """Return the full codes of one design in the environment that tells most about its risk."""
+    """Return the full codes of one design in the environment that tells most about its risk, per unit of cost."""
     free = [c for c in domain.environments if domain.free[c]]
     if not free or not acquisition.modes:
         return np.asarray(domain.hold(_drawn(design, free, domain, 1, random))[0])
@@ -153,6 +190,8 @@ def choose_environment(
     score = np.zeros(len(points))
     for mode, log_weight in zip(acquisition.modes, acquisition.log_weights, strict=True):
         score += np.exp(log_weight) * _told(cast("Averaged | Sampled", mode), aim, points)
+    if cost is not None:
+        score = score * np.exp(-cost.predict(points)[0] * cost.standard.spread)
     if len(taken):
         gap = np.abs(np.nan_to_num(points, nan=-1.0)[:, None] - np.nan_to_num(taken, nan=-1.0)[None]).max(2).min(1)
         score = np.where(gap <= 1e-6, -np.inf, score)

@@ -15,19 +15,10 @@ from blackbox.surrogates.kernels import Array
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["check_settings", "held_roles", "role_result", "spread_fidelities"]
+__all__ = ["HIGHER", "held_roles", "role_result", "spread_fidelities"]
 
-_HIGHER = {3: 0.25, 7: 0.5}  # points of the start design with a higher fidelity than the lowest, in the unit cube
-
-
-def check_settings(spec: Spec, settings: BayesianOptimization) -> None:
-    """Raise `SettingError` where the cost or the errors of implementation name parameters that are not searched."""
-    domain = Domain(spec.space)
-    if settings.cost is not None:
-        settings.cost.of(domain.lower[None], domain)
-    if settings.input_noise is not None:
-        names = domain.space.names
-        settings.input_noise.of([names[c] for c in domain.designs if not domain.discrete[c]])
+HIGHER = (3, 7)  # points of the start design with a higher fidelity than the lowest
+_SHARES = {3: 0.25, 7: 0.5}  # of the way to the target, in the unit cube
 
 
 def held_roles(spec: Spec, fixed: Array | None) -> Array | None:
@@ -57,7 +48,7 @@ def spread_fidelities(u: Array, first: int, domain: Domain) -> None:
             end = np.full((1, domain.dim), np.nan)
             end[0, column] = target
             high = domain.to_unit(np.where(np.isnan(end), domain.lower, end))[0, column]
-            u[:, column] = [high * _HIGHER.get(first + i, 0.0) for i in range(len(u))]
+            u[:, column] = [high * _SHARES.get(first + i, 0.0) for i in range(len(u))]
 
 
 def _target(domain: Domain, column: int) -> object:

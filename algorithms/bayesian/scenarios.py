@@ -128,6 +128,11 @@ class Averaged:
         """Of the process."""
         return self.process.standard
 
+    @property
+    def variance(self) -> Array | None:
+        """Of the noise of the process, where it is known."""
+        return self.process.variance
+
     def _mean_of(self, rows: Array) -> Array:
         return np.asarray(rows.reshape(-1, len(self.scenarios), rows.shape[1]).mean(1))
 
@@ -202,6 +207,11 @@ class Sampled:
         """Of the process."""
         return self.process.standard
 
+    @property
+    def variance(self) -> Array | None:
+        """Of the noise of the process, where it is known."""
+        return self.process.variance
+
     def outcomes(self, x: Array) -> Array:
         """Return joint samples of the outcomes of every scenario, shape (q, samples, j), standardised."""
         process, j = self.process, len(self.scenarios)
@@ -218,12 +228,12 @@ class Sampled:
         """Return mean and standard deviation at model points, standardised, each of shape (q,)."""
         means, stds = [], []
         for block in np.array_split(x, max(1, len(x) // 64)):
-            risks = self._risks(self.outcomes(block))
+            risks = self.risks(self.outcomes(block))
             means.append(risks.mean(1))
             stds.append(risks.std(1))
         return np.concatenate(means), np.maximum(np.concatenate(stds), 1e-8)
 
-    def _risks(self, outcomes: Array) -> Array:
+    def risks(self, outcomes: Array) -> Array:
         """Return the risk of standardised outcomes, shape (..., j), standardised, shape (...)."""
         if self.warp is None:
             return self.risk(outcomes)

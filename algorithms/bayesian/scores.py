@@ -38,7 +38,7 @@ from blackbox.algorithms.bayesian.paths import Paths
 from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array, Index
 
-__all__ = ["Score", "make_score"]
+__all__ = ["Guarded", "Score", "distinct", "lowest", "make_score"]
 
 _BASELINE = 24  # evaluated points whose true values noisy improvement draws
 _LOOK_AHEAD_MODES = 2  # sets of hyper-parameters that the costlier gains are averaged over
@@ -245,14 +245,14 @@ def _informed(
 ) -> Gain:
     if isinstance(option, MaxValueEntropy):
         optima = sample_optima(mode, domain, anchors, option.maxima, random)
-        return MaxValueInformation(mode, np.minimum(optima.values, _lowest(mode, known)))
+        return MaxValueInformation(mode, np.minimum(optima.values, lowest(mode, known)))
     if isinstance(option, JointEntropy):
         return JointInformation(mode, sample_optima(mode, domain, anchors, option.optima, random))
     optima = sample_optima(mode, domain, anchors, option.points // 2, random)
     return Knowledge(mode, distinct(np.concatenate([known[: option.points - option.points // 2], optima.points])))
 
 
-def _lowest(mode: GaussianProcess, known: Array) -> float:
+def lowest(mode: GaussianProcess, known: Array) -> float:
     """Return the lowest predicted mean among known points: the optimum is no higher where there is no noise."""
     if not len(known) or noise_of(mode) > 1e-6:
         return math.inf

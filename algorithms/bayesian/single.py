@@ -15,19 +15,20 @@ from blackbox.algorithms.bayesian.joint import improve_jointly
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import UserAcquisition, option_of
 from blackbox.algorithms.bayesian.proposal import LATER, Pace, Proposer, best_new
+from blackbox.algorithms.bayesian.quadratic import REASON, quadratic_point
 from blackbox.algorithms.bayesian.repeats import with_repeats
 from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.unit_cost import cost_model
-from blackbox.algorithms.bayesian.view import View, look
+from blackbox.algorithms.bayesian.view import look
 from blackbox.surrogates.kernels import Array
 from blackbox.surrogates.likelihood import Prior
 
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["PRIOR", "ROUGHER", "SPARSE", "SingleObjective", "prior_of"]
+__all__ = ["PRIOR", "ROUGHER", "SPARSE", "SingleObjective", "candidates", "counted", "prior_of", "prior_with_roles"]
 
 _KNOWN = 400  # evaluated points, most promising first, that other acquisitions look at
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
@@ -39,6 +40,11 @@ SPARSE = Prior(sparse=0.1)  # few columns matter
 def prior_of(settings: BayesianOptimization) -> Prior:
     """Return what is expected of hyper-parameters."""
     return SPARSE if settings.sparse else ROUGHER
+
+
+def prior_with_roles(settings: BayesianOptimization) -> Prior:
+    """Return what is expected of hyper-parameters where more is modelled than one objective over designs."""
+    return SPARSE if settings.sparse else PRIOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,45 +70,71 @@ class SingleObjective:
         if settings.cost_aware:
             cost, costed = cost_model(view.state, domain, Fitting(), prior, random)
             view, base = replace(view, state=costed), replace(base, cost=cost)
+        best = state.x.numpy()[view.order]
         if not domain.free.all():
-            held = domain.model(domain.fill(state.x.numpy()[view.order], random))
-            base = base.relative_to(held)
-        anchors = domain.fill(state.x.numpy()[view.order[:5]], random)
+            base = base.relative_to(domain.model(domain.fill(best, random)))
+        anchors = domain.fill(best[:5], random)
         taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
-        option = option_of(settings.acquisition)
-        if option is None or not base.modes:
-            believed = base.condition(waiting)
-            points, pace = _improving(believed, domain, anchors, taken, n, random, state)
-            points = _finished(points, believed, domain, state, view, random, settings)
-            return points, replace(view.state, promise=pace.promise, turn=pace.turn)
-        known = domain.model(domain.fill(state.x.numpy()[view.order[:_KNOWN]], random))
+        if option_of(settings.acquisition) is None and n == 1 and not len(waiting) and not settings.cost_aware:
+            quick = quadratic_point(state, domain, view)
+            if quick is not None:
+                return quick, replace(view.state, reason=REASON)
+        return candidates(base, view.state, domain, best, anchors, taken, waiting, n, random, settings)
+
+
+def candidates(
+    base: Acquisition,
+    state: BayesianState,
+    domain: Domain,
+    best: Array,
+    anchors: Array,
+    taken: Array,
+    waiting: Array,
+    n: int,
+    random: np.random.Generator,
+    settings: BayesianOptimization,
+) -> tuple[Array, BayesianState]:
+    """Return n points by the acquisition of the settings, and the next state.
+
+    Parameters
+    ----------
+    base : Acquisition
+        Of exact Gaussian processes, before anything is believed about pending points.
+    best : array, shape (k, d)
+        Usable points of the space, most promising first.
+    anchors : array, shape (a, d)
+        Full codes of the first of them.
+    taken, waiting : array, shape (t, d) and (p, d)
+        Model points that are not to be proposed again, and those being evaluated.
+    """
+    option = option_of(settings.acquisition)
+    believed = base.condition(waiting)
+    if option is None or not base.modes:
+        points, pace = _improving(believed, domain, anchors, taken, n, random, state)
+        state = replace(state, promise=pace.promise, turn=pace.turn)
+    else:
+        known = domain.model(domain.fill(best[:_KNOWN], random))
         score = make_score(
             option, base, domain, known=known, anchors=anchors, waiting=waiting, n=len(state), random=random
         )
-        believed = base.condition(waiting)
         points, lost = _scored(score, believed, domain, anchors, taken, n, random)
-        points = _finished(points, believed, domain, state, view, random, settings)
-        reason = f"{_name(settings)} was finite nowhere: log expected improvement instead" if lost else ""
-        if lost:
-            warnings.warn(reason, RuntimeWarning, stacklevel=2)
-        return points, replace(view.state, fallbacks=view.state.fallbacks + lost, reason=reason)
-
-
-def _finished(
-    points: Array,
-    believed: Acquisition,
-    domain: Domain,
-    state: BayesianState,
-    view: View,
-    random: np.random.Generator,
-    settings: BayesianOptimization,
-) -> Array:
-    """Return a batch improved as a whole, with repeats of noisy points, where that is wanted."""
+        state = counted(state, lost, settings)
     if settings.batch == "joint" and len(points) > 1:
         points = domain.canonical(improve_jointly(believed, domain, points, random))
     if settings.replicate and believed.modes:
-        points = with_repeats(points, believed, domain, state.x.numpy()[view.order])
-    return points
+        points = with_repeats(points, believed, domain, best)
+    return points, state
+
+
+def counted(state: BayesianState, lost: int, settings: BayesianOptimization) -> BayesianState:
+    """Return the state with how often an acquisition was finite nowhere, of which there is a warning."""
+    if not lost:
+        return state
+    option = settings.acquisition
+    name = option.name if isinstance(option, UserAcquisition) else option
+    reason = f"the acquisition {name} was finite nowhere: log expected improvement instead"
+    warnings.warn(reason, RuntimeWarning, stacklevel=2)
+    return replace(state, fallbacks=state.fallbacks + lost, reason=reason)
 
 
 def _improving(
@@ -148,8 +180,3 @@ def _scored(
             taken = np.concatenate([taken, added])
             score, spare = score.condition(added), spare.condition(added)
     return np.concatenate(chosen), lost
-
-
-def _name(settings: BayesianOptimization) -> str:
-    option = settings.acquisition
-    return f"the acquisition {option.name if isinstance(option, UserAcquisition) else option}"

@@ -22,7 +22,7 @@ from blackbox.algorithm import Capabilities, Spec
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.fidelity import MultiFidelity
 from blackbox.algorithms.bayesian.gradients import Gradients, has_gradients
-from blackbox.algorithms.bayesian.options import NoisyExpectedImprovement, option_of
+from blackbox.algorithms.bayesian.options import option_of
 from blackbox.algorithms.bayesian.pareto.scalarise import Scalarised
 from blackbox.algorithms.bayesian.pareto.strategy import Hypervolume
 from blackbox.algorithms.bayesian.risk import risk_of
@@ -92,8 +92,11 @@ def choose(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> 
         return MultiFidelity(), "fidelities: expected gain of the prediction at the target, per unit of cost"
     if has_earlier_tasks(spec, state):
         return TaskTransfer(), "a task with earlier ones: what they have in common is learned, or is the prior mean"
-    if has_gradients(state) and option_of(settings.acquisition) is None:
-        return Gradients(), "one objective with gradients: an exact Gaussian process of values and derivatives"
+    if has_gradients(state):
+        plain = option_of(settings.acquisition) is None and settings.batch == "greedy" and not settings.replicate
+        if plain:
+            return Gradients(), "one objective with gradients: an exact Gaussian process of values and derivatives"
+        return SingleObjective(), "one objective, without its gradients: they go with greedy log expected improvement"
     return SingleObjective(), "one objective: exact Gaussian processes in closed form"
 
 
@@ -112,10 +115,4 @@ def capabilities_of(settings: BayesianOptimization) -> Capabilities:
 
 
 def _objectives(settings: BayesianOptimization) -> tuple[int, int | None]:
-    if settings.input_noise is not None:
-        return 1, 1
-    if not isinstance(option_of(settings.acquisition), NoisyExpectedImprovement | None):
-        return 1, 1  # made for one objective
-    if settings.cost_aware or settings.replicate or settings.batch == "joint" or settings.report == "predicted":
-        return 1, 1
     return 1 if settings.several == "auto" else 2, 4 if settings.several == "hypervolume" else None

@@ -18,12 +18,15 @@ from torch import Tensor
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.guided import Guided, ensemble, ranking_weights
 from blackbox.algorithms.bayesian.models import Fitting
+from blackbox.algorithms.bayesian.options import option_of
 from blackbox.algorithms.bayesian.proposal import LATER, Pace
 from blackbox.algorithms.bayesian.search import Effort
-from blackbox.algorithms.bayesian.single import PRIOR
+from blackbox.algorithms.bayesian.single import PRIOR, candidates, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState, Fitted
 from blackbox.algorithms.bayesian.steps import step
+from blackbox.algorithms.bayesian.unit_cost import cost_model
 from blackbox.algorithms.bayesian.view import look
 from blackbox.candidates import Batch
 from blackbox.errors import SettingError
@@ -31,17 +34,16 @@ from blackbox.parameters import Categorical
 from blackbox.roles import nominal
 from blackbox.space import Space
 from blackbox.surrogates.gaussian_process import GaussianProcess, Standard, fit
-from blackbox.surrogates.kernels import Array, Hyperparameters, Index, Mask
+from blackbox.surrogates.kernels import Array, Index, Mask
 
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["EarlierTasks", "Guided", "TaskTransfer", "earlier_tasks", "has_earlier_tasks", "ranking_weights"]
+__all__ = ["EarlierTasks", "TaskTransfer", "earlier_tasks", "has_earlier_tasks"]
 
 _JOINT = 160  # rows up to which one process of all tasks is used
 _EACH = 50  # rows of each earlier task in it before anything is known of the new one
 _OWN = 300  # rows of the process of one earlier task, at most
-_RESAMPLES = 64
 _FEW = 3.0  # evaluations of the new task that weigh as much as the spread of the others
 
 
@@ -131,94 +133,6 @@ def _table(space: Space, task: str, data: Any) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True, slots=True)
-class Guided:
-    """A process of what is left of outcomes after a prior mean: a weighted sum of other processes.
-
-    Attributes
-    ----------
-    process : GaussianProcess
-        Of the residuals.
-    guides : tuple of GaussianProcess
-    weights : array, shape (guides,)
-        Of the standardised predictions of the guides.
-    scale : float
-        Of their sum, in units of the standardised residuals.
-    """
-
-    process: GaussianProcess
-    guides: tuple[GaussianProcess, ...]
-    weights: Array
-    scale: float
-
-    @property
-    def hyper(self) -> Hyperparameters:
-        """Of the process."""
-        return self.process.hyper
-
-    @property
-    def standard(self) -> Standard:
-        """Of the process."""
-        return self.process.standard
-
-    def predict(self, x: Array) -> tuple[Array, Array]:
-        """Return mean and standard deviation at model points, standardised, each of shape (q,)."""
-        mean, std = self.process.predict(x)
-        return mean + self.scale * ensemble(self.guides, self.weights, x), std
-
-    def predict_with_slopes(self, x: Array) -> tuple[Array, Array, Array, Array]:
-        """Return mean and standard deviation and their gradients in x, each of shape (q, d)."""
-        mean, std, slope_mean, slope_std = self.process.predict_with_slopes(x)
-        for guide, weight in zip(self.guides, self.weights, strict=True):
-            more, _, slope, _ = guide.predict_with_slopes(x)
-            mean, slope_mean = mean + self.scale * weight * more, slope_mean + self.scale * weight * slope
-        return mean, std, slope_mean, slope_std
-
-    def condition(self, x: Array) -> Guided:
-        """Return it with predicted means believed at model points, shape (q, d)."""
-        return replace(self, process=self.process.condition(x))
-
-    def rougher(self, factor: float) -> Guided:
-        """Return it with the lengthscales of the residuals times `factor`."""
-        return replace(self, process=self.process.rougher(factor))
-
-
-def ensemble(guides: tuple[GaussianProcess, ...], weights: Array, x: Array) -> Array:
-    """Return the weighted sum of standardised predictions, shape (q,)."""
-    total = np.zeros(len(x))
-    for guide, weight in zip(guides, weights, strict=True):
-        if weight:
-            total += weight * guide.predict(x)[0]
-    return total
-
-
-def ranking_weights(predictions: Array, own: Array, y: Array, random: np.random.Generator) -> Array:
-    """Return the weights of guides: how often each ranks resampled outcomes best, the new task's own model competing.
-
-    Parameters
-    ----------
-    predictions : array, shape (g, n)
-        Of each guide at the points of the new task.
-    own : array, shape (n,)
-        Leave-one-out predictions of its own model.
-    y : array, shape (n,)
-        Outcomes there.
-
-    References
-    ----------
-    M. Feurer, B. Letham, F. Hutter and E. Bakshy, Practical transfer learning for Bayesian optimization, 2018.
-    Deviations: points are resampled, not posteriors; the ensemble is a prior mean.
-    """
-    n = len(y)
-    every = np.concatenate([predictions, own[None]])
-    wrong = (every[:, :, None] < every[:, None, :]) != (y[:, None] < y[None, :])
-    counts = random.multinomial(n, np.full(n, 1.0 / n), size=_RESAMPLES).astype(float)
-    losses = np.einsum("si,gij,sj->sg", counts, wrong.astype(float), counts)
-    best = losses <= losses.min(1, keepdims=True)
-    shares: Array = (best / best.sum(1, keepdims=True)).mean(0)
-    return shares[:-1]
-
-
-@dataclass(frozen=True, slots=True)
 class TaskTransfer:
     """The strategy for spaces with a column of tasks, once something is known of others than the target."""
 
@@ -236,13 +150,23 @@ class TaskTransfer:
         column = task_column(domain)
         target = domain.fixed[column] if not domain.free[column] else nominal(domain.space, column)
         here = state.x.numpy()[:, column] == target
-        acquisition, fitted = _acquisition(state, domain, here, column, random, settings)
-        known = domain.model(domain.fill(state.x.numpy()[state.usable & here], random))
+        separate = _is_plain(settings)
+        acquisition, fitted = _acquisition(state, domain, here, column, random, settings, joint=not separate)
+        state = replace(state, objectives=fitted)
+        if settings.cost_aware:
+            cost, state = cost_model(state, domain, Fitting(), prior_with_roles(settings), random)
+            acquisition = replace(acquisition, cost=cost)
         codes = domain.fill(state.x.numpy()[state.usable], random)
         points = domain.model(codes)
-        acquisition = acquisition.relative_to(known if len(known) else points).condition(domain.model(pending))
+        acquisition = acquisition.relative_to(points[_improved_upon(state, here)])
         order = np.argsort(acquisition.predicted(points), kind="stable") if acquisition.modes else np.arange(len(codes))
-        taken = np.concatenate([domain.model(state.x.numpy()[here]), domain.model(pending)])
+        waiting = domain.model(pending)
+        taken = np.concatenate([domain.model(state.x.numpy()[here]), waiting])
+        if not separate:
+            best = domain.canonical(codes[order])
+            anchors = codes[order[:5]]
+            return candidates(acquisition, state, domain, best, anchors, taken, waiting, n, random, settings)
+        acquisition = acquisition.condition(waiting)
         chosen: list[Array] = []
         pace = Pace(state.promise, state.turn)
         for _ in range(n):
@@ -253,7 +177,20 @@ class TaskTransfer:
                 added = domain.model(chosen[-1])
                 taken = np.concatenate([taken, added])
                 acquisition = acquisition.condition(added)
-        return np.concatenate(chosen), replace(state, objectives=fitted, promise=pace.promise, turn=pace.turn)
+        return np.concatenate(chosen), replace(state, promise=pace.promise, turn=pace.turn)
+
+
+def _is_plain(settings: BayesianOptimization) -> bool:
+    """Return whether predictions and their gradients are all that the search needs of its models."""
+    return option_of(settings.acquisition) is None and settings.batch == "greedy" and not settings.replicate
+
+
+def _improved_upon(state: BayesianState, here: Mask) -> Mask:
+    """Return which of the usable evaluations hold what is to be improved on: feasible ones of the task, if any."""
+    usable = state.usable
+    feasible = usable & (state.violations.numpy() <= 0.0).all(axis=1)
+    choice = next((rows for rows in (feasible & here, feasible, usable & here) if rows.any()), usable)
+    return np.asarray(choice[usable])
 
 
 def task_column(domain: Domain) -> int:
@@ -278,15 +215,16 @@ def _acquisition(
     column: int,
     random: np.random.Generator,
     settings: BayesianOptimization,
+    *,
+    joint: bool,
 ) -> tuple[Acquisition, list[Fitted]]:
-    """Return the acquisition, and the hyper-parameters to remember."""
+    """Return the acquisition, and the hyper-parameters to remember; `joint` for one process of all tasks always."""
     usable, own = state.usable, state.usable & here
     guides = _guides(state, domain, column, here)
     y, scale = _standardised(state, domain, column, here, guides)
     noise = None if settings.noise == "auto" else float(settings.noise) / scale**2
     plain = replace(state, values=torch.from_numpy(y[:, None]), variance=state.variance / scale**2)
-    joint = int(usable.sum()) <= _JOINT or not own.any()
-    if joint:
+    if joint or int(usable.sum()) <= _JOINT or not own.any():
         rows = np.flatnonzero(own | ~usable)
         others = [
             np.flatnonzero(usable & (state.x.numpy()[:, column] == code) & ~here) for code in _codes(state, column)
@@ -294,14 +232,16 @@ def _acquisition(
         share = _EACH if int(usable.sum()) > _JOINT else int(usable.sum())
         picked = [_picked(part, y, share, random) for part in others if len(part)]
         plain = _rows(plain, np.sort(np.concatenate([rows, *picked])))
-        view = look(plain, domain, Fitting(modes=2), random, noise=noise, warp=settings.warp, prior=PRIOR)
+        view = look(
+            plain, domain, Fitting(modes=2), random, noise=noise, warp=settings.warp, prior=prior_with_roles(settings)
+        )
         return view.acquisition, view.state.objectives
     points = domain.model(state.x.numpy()[own])
     weights = _weights(guides, points, y[own], random)
     residual = y.copy()
     residual[own] -= ensemble(guides, weights, points)
     plain = _rows(replace(plain, values=torch.from_numpy(residual[:, None])), np.flatnonzero(here))
-    view = look(plain, domain, Fitting(modes=1), random, noise=noise, warp=False, prior=PRIOR)
+    view = look(plain, domain, Fitting(modes=1), random, noise=noise, warp=False, prior=prior_with_roles(settings))
     mode = view.acquisition.modes[0]
     guided = Guided(mode, guides, weights, 1.0 / (view.warp.spread * mode.standard.spread))
     modes = (cast("GaussianProcess", guided),)

@@ -12,6 +12,7 @@ import blackbox as bb
 from blackbox.algorithms import BayesianOptimization
 from blackbox.algorithms.bayesian.costs import LinearCost, log_cost
 from blackbox.algorithms.bayesian.domain import Domain
+from blackbox.algorithms.bayesian.fidelity_gains import FidelityInformation, FidelityKnowledge
 from blackbox.algorithms.bayesian.lookahead import Lookahead
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.errors import SettingError, TellError
@@ -208,3 +209,53 @@ def test_other_acquisitions_work_on_tasks(acquisition: str) -> None:
         assert batch.configs[0]["t"] == "here"
         optimizer.tell(batch, (batch.x[:, 0] - 0.4).square())
     assert optimizer._kernel.fallbacks == 0
+
+
+@pytest.mark.parametrize("fidelity", [0.25, 1.0])
+def test_information_and_knowledge_about_the_target_have_the_right_gradients(fidelity: float) -> None:
+    random = np.random.default_rng(0)
+    layout = Layout((False, False, False), (False,) * 3, apart=(2,))
+    x = random.random((12, 3))
+    h = Hyperparameters(np.array([0.4, 0.6, 1.5]), np.zeros(0), 1.3, 1e-3)
+    process = GaussianProcess.build(x, np.sin(5 * x).sum(1), layout, h)
+    ahead = Lookahead(process, np.array([2]), np.array([fidelity]))
+    interest = np.column_stack([random.random((5, 2)), np.ones(5)])
+    points = np.column_stack([random.random((6, 2)), np.ones(6)])
+    for gain in (FidelityInformation(ahead, np.array([-2.0, -1.5, -1.8])), FidelityKnowledge(ahead, interest)):
+        value, slope = gain.with_slopes(points)
+        np.testing.assert_allclose(value, gain(points))
+        for k in (0, 1):
+            step = np.zeros(3)
+            step[k] = 1e-6
+            by_differences = (gain(points + step) - gain(points - step)) / 2e-6
+            np.testing.assert_allclose(slope[:, k], by_differences, rtol=1e-4, atol=1e-4)
+
+
+def test_knowledge_is_the_expected_fall_of_the_best_mean_at_the_target() -> None:
+    random = np.random.default_rng(1)
+    layout = Layout((False, False), (False,) * 2, apart=(1,))
+    h = Hyperparameters(np.array([0.3, 1.0]), np.zeros(0), 1.0, 1e-2)
+    process = GaussianProcess.build(random.random((8, 2)), random.standard_normal(8), layout, h)
+    interest = np.column_stack([np.linspace(0, 1, 7), np.ones(7)])
+    point, cheap = np.array([[0.4, 1.0]]), np.array([[0.4, 0.2]])
+    gain = FidelityKnowledge(Lookahead(process, np.array([1]), np.array([0.2])), interest)
+    mean, std = process.predict(cheap)
+    spread = float(np.sqrt(std[0] ** 2 + h.noise))
+    every = np.concatenate([interest, point])
+    before = process.predict(interest)[0].min()
+    falls = []
+    for z in np.linspace(-4.0, 4.0, 401):
+        outcome = np.array([mean[0] + spread * z]) * process.standard.spread + process.standard.shift
+        best = process.condition(cheap, outcome).predict(every)[0].min()
+        falls.append((before - best) * np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) * 0.02)
+    assert float(np.exp(gain(point)[0])) == pytest.approx(sum(falls), rel=1e-2)
+
+
+def test_the_start_design_repeats_a_design_at_a_higher_fidelity() -> None:
+    optimizer = bb.Optimizer(AugmentedBranin(), BayesianOptimization(start=8), seed=0)
+    x = optimizer.ask(8).x
+    torch.testing.assert_close(x[3, :2], x[0, :2])
+    torch.testing.assert_close(x[7, :2], x[1, :2])
+    assert x[:, 2].tolist() == [0.0, 0.0, 0.0, 0.25, 0.0, 0.0, 0.0, 0.5]
+    held = bb.Optimizer(AugmentedBranin(), BayesianOptimization(start=8), seed=0).ask(8, fixed={"s": 0.5}).x
+    assert len(torch.unique(held, dim=0)) == 8

@@ -13,7 +13,7 @@ import torch
 import blackbox as bb
 from blackbox.algorithms import BayesianOptimization
 from blackbox.algorithms.bayesian import earlier_tasks, transfer
-from blackbox.algorithms.bayesian.transfer import Guided, ranking_weights
+from blackbox.algorithms.bayesian.guided import Guided, ranking_weights
 from blackbox.errors import SettingError
 from blackbox.problems import Hartmann3
 from blackbox.surrogates.gaussian_process import fit
