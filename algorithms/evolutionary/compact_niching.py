@@ -50,7 +50,8 @@ def survivors_nsga3(
     """
     runs, _, m = values.shape
     rank, is_first, cutoff = _fronts(values, n_survivors)
-    front, mask = None, is_first
+    front: Index | None = None
+    mask: NDArray[np.bool_] | None = is_first
     if runs == 1 and cutoff is None:  # nothing but the first front matters
         front, mask = is_first[0].nonzero()[0], None
         values = values.take(front, axis=1)
