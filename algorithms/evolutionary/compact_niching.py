@@ -209,7 +209,7 @@ def _by_niche(
     uniforms: Array,
     n_survivors: int,
     n_niches: int,
-    cell: float,
+    cell: float | None,
 ) -> Index:
     """Return the rows that survive, shape (B, n_survivors); see `niche_survivors`."""
     runs, n = rank.shape
@@ -272,8 +272,10 @@ def _from_front(
     return chosen
 
 
-def _lots_inside(lots: Array, distance: Array, cell: float) -> Array:
+def _lots_inside(lots: Array, distance: Array, cell: float | None) -> Array:
     """Return keys from 0.25 to 0.75 by which rows are ordered inside their niches; `distance` is squared."""
+    if cell is None:
+        return 0.25 + 0.5 * lots
     key = distance + cell
     np.divide(cell, key, out=key)
     key += lots
