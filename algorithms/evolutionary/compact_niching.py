@@ -255,7 +255,7 @@ def _by_niche(
 
 
 def _from_front(
-    niche: Index, distance: Array, lots: Array, between: Array, n_survivors: int, n_niches: int, cell: float
+    niche: Index, distance: Array, lots: Array, between: Array, n_survivors: int, n_niches: int, cell: float | None
 ) -> Index:
     """Return what `_by_niche` does for one run of which all rows are in the first front."""
     key = _lots_inside(lots, distance, cell)
