@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blackbox.algorithms.evolutionary.bitsets import bitset_fronts
+from blackbox.algorithms.evolutionary.bitsets import MOST_BITS, bitset_fronts
 from blackbox.algorithms.evolutionary.compact_association import Lattice, associate_columns
 from blackbox.algorithms.evolutionary.niching import LOWER_DIGITS as _DIGITS
 from blackbox.algorithms.evolutionary.niching import cell_size
@@ -27,7 +27,6 @@ Index = NDArray[np.int64]
 _OFF_AXIS = 1e6
 _NEAR_AXIS = 1e-5
 _FAR_OUT = 1e15
-_MOST_BITS = 600  # rows in the largest table that is ranked with bits
 
 
 def survivors_nsga3(
@@ -86,7 +85,7 @@ def _fronts(values: Array, n_survivors: int) -> tuple[Index, NDArray[np.bool_], 
     None for the last one where the first is enough in all runs.
     """
     runs, n = values.shape[:2]
-    if runs > 1 and n <= _MOST_BITS:
+    if runs > 1 and n <= MOST_BITS:
         rank = bitset_fronts(np.ascontiguousarray(values.transpose(2, 0, 1)), n_survivors)
     elif runs > 1:
         rank = np.stack([compiled_ranks(table) for table in values])
