@@ -247,6 +247,8 @@ def main() -> None:
     parser.add_argument("--cases", default="", help="parts of the names of the functions to run, with commas")
     parser.add_argument("--sizes", default="20,100,300,1000", help="numbers of finished evaluations to time at")
     options = parser.parse_args()
+    if options.seeds < 1 or options.asks < 1:
+        parser.error(f"--seeds, --asks: expected at least 1, got {options.seeds} and {options.asks}")
     torch.set_num_threads(1)
     peers = options.peers.split(",")
     parts = [part.lower() for part in options.cases.split(",")]

@@ -118,6 +118,8 @@ def main() -> None:
     parser.add_argument("--problems", nargs="*", default=list(PROBLEMS))
     parser.add_argument("--bases", nargs="*", type=float, default=[0.01, 0.1])
     options = parser.parse_args()
+    if options.seeds < 1:
+        parser.error(f"--seeds: expected at least 1, got {options.seeds}")
     line("problem", "base", "search", "cost to 0.1", "to 0.01", "ratio", "ratio", "time")
     for name in options.problems:
         augmented, plain, budget = PROBLEMS[name]

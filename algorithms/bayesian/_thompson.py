@@ -9,20 +9,20 @@ import torch
 from scipy.special import ndtri
 
 from blackbox.algorithms.bayesian._region import Region
+from blackbox.algorithms.bayesian.design import new_rows
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting, merge_repeats, model_outcome, nearest_rows
 from blackbox.algorithms.bayesian.paths import Paths
 from blackbox.algorithms.bayesian.single import PRIOR
 from blackbox.algorithms.bayesian.state import BayesianState, Fitted
-from blackbox.surrogates.classification import classify
+from blackbox.algorithms.bayesian.view import success_model
 from blackbox.surrogates.gaussian_process import GaussianProcess
-from blackbox.surrogates.kernels import Array, Index, Mask
+from blackbox.surrogates.kernels import Array, Index
 from blackbox.surrogates.outcomes import Warp, signed_log
 
 __all__ = ["propose"]
 
 _FEATURES = 1024
-_LABELS = 300  # rows of the model of failed evaluations, at most
 _CHUNK = 2_000_000  # covariances at once: candidates times rows
 _FITTING = Fitting(modes=1)
 
@@ -52,7 +52,7 @@ def propose(
     codes = _candidates(models, region, domain, max(n, 1), random)
     points = domain.canonical(codes)
     known = np.concatenate([state.x.numpy(), pending])
-    new = _unknown(points, known)
+    new = new_rows(points, known)
     codes, points = codes[new], points[new]
     if len(codes) < n:  # a small discrete space, nearly exhausted
         extra = domain.spread(n - len(codes), random)
@@ -69,8 +69,10 @@ def _fit(
     points = domain.model(x)
     values, violations = state.values.numpy()[rows, 0], state.violations.numpy()[rows]
     excess = np.maximum(violations, 0.0).sum(1)
-    success, state = _success(state, points, usable, values, domain)
-    objective, limits = None, []
+    success, objective, limits = None, None, []
+    if usable.any() and not usable.all():
+        success, record = success_model(points, usable, values, state.success, domain, _FITTING)
+        state = replace(state, success=record)
     good = np.flatnonzero(usable)
     rank = np.where(excess <= 0.0, values, np.inf)
     if len(good):
@@ -99,23 +101,6 @@ def _model(
     return processes[0], record
 
 
-def _success(
-    state: BayesianState, points: Array, usable: Mask, values: Array, domain: Domain
-) -> tuple[GaussianProcess | None, BayesianState]:
-    """Return the model of which evaluations give a value; None where all did, or none."""
-    if usable.all() or not usable.any():
-        return None, state
-    best = points[int(np.argmin(np.where(usable, values, np.inf)))]
-    near = np.argsort((np.nan_to_num(points - best, nan=0.5) ** 2).sum(1), kind="stable")[:_LABELS]
-    fitted = state.success
-    start = fitted.thetas.numpy()[0] if len(fitted.thetas) else None
-    process = classify(points[near], usable[near], domain.layout, start=start, cold=start is None, rounds=1)
-    if process.mode is not None:
-        thetas = torch.from_numpy(process.mode.theta[None].copy())
-        fitted = Fitted(thetas, torch.zeros(1, dtype=torch.float64), len(points), fitted.fits + 1)
-    return process, replace(state, success=fitted)
-
-
 def _candidates(models: _Models, region: Region, domain: Domain, n: int, random: np.random.Generator) -> Array:
     """Return full codes in the box, each different from its centre in about 20 columns."""
     d = domain.dim
@@ -141,18 +126,6 @@ def _candidates(models: _Models, region: Region, domain: Domain, n: int, random:
         moved = np.where(domain.categorical, np.where(jump, u, centre), moved)
     codes = domain.from_unit(np.where(picked, moved, centre))
     return domain.hold(np.where(picked, codes, models.centre))
-
-
-def _unknown(points: Array, known: Array) -> Index:
-    """Return the indices of points that are neither known nor repeats, in order."""
-    seen = {row.tobytes() for row in np.nan_to_num(known, nan=-1.0) + 0.0}
-    new = []
-    for i, row in enumerate(np.nan_to_num(points, nan=-1.0) + 0.0):
-        key = row.tobytes()
-        if key not in seen:
-            seen.add(key)
-            new.append(i)
-    return np.array(new, dtype=np.intp)
 
 
 def _drawn(models: _Models, domain: Domain, points: Array, n: int, random: np.random.Generator) -> Index:

@@ -11,7 +11,7 @@ import torch
 
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
 from blackbox.algorithms.bayesian.costs import LinearCost
-from blackbox.algorithms.bayesian.design import next_design, start_size, without_repeats
+from blackbox.algorithms.bayesian.design import start_points, start_size
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.feasibility import find_anchor
 from blackbox.algorithms.bayesian.options import (
@@ -22,7 +22,6 @@ from blackbox.algorithms.bayesian.options import (
     option_of,
 )
 from blackbox.algorithms.bayesian.pareto.reference import checked_reference, settled
-from blackbox.algorithms.bayesian.proposal import ENUMERATE
 from blackbox.algorithms.bayesian.report import predicted_best
 from blackbox.algorithms.bayesian.restrictions import InputConstraint, Restrictions, checked_constraints
 from blackbox.algorithms.bayesian.risk import InputNoise, Risk, risk_of
@@ -201,9 +200,7 @@ class BayesianOptimization:
         n_design = max(0, min(request.n, missing))
         if not len(state):
             n_design = request.n
-        design, state = next_design(state, domain, n_design)
-        if domain.n_cells <= ENUMERATE and n_design:
-            design = without_repeats(design, domain, np.concatenate([state.x.numpy(), pending]), random)
+        design, state = start_points(state, domain, n_design, pending, random)
         rows = [design]
         if request.n > n_design:
             waiting = np.concatenate([pending, design])

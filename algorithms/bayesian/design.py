@@ -10,12 +10,13 @@ import torch
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.roles import HIGHER, spread_fidelities
+from blackbox.algorithms.bayesian.search import ENUMERATE
 from blackbox.algorithms.bayesian.state import BayesianState
-from blackbox.surrogates.kernels import Array
+from blackbox.surrogates.kernels import Array, Index
 
 _SIFTED = 1024  # Sobol points that the feasible ones of a start design are taken from
 
-__all__ = ["next_design", "start_size", "without_repeats"]
+__all__ = ["new_rows", "next_design", "start_points", "start_size", "without_repeats"]
 
 
 def start_size(spec: Spec) -> int:
@@ -24,6 +25,16 @@ def start_size(spec: Spec) -> int:
     choices = np.minimum(space.upper - space.lower, 2.0)[space.kinds > 0].sum()  # no gradient leads across them
     wanted = max(5, spec.dim // 2 + 3) + int(min(choices, spec.dim))
     return wanted if spec.budget is None else max(2, min(wanted, spec.budget // 4))
+
+
+def start_points(
+    state: BayesianState, domain: Domain, n: int, pending: Array, random: np.random.Generator
+) -> tuple[Array, BayesianState]:
+    """Return the next n points of the start design, in a small finite space none twice, and the state."""
+    design, after = next_design(state, domain, n)
+    if domain.n_cells <= ENUMERATE and n:
+        design = without_repeats(design, domain, np.concatenate([state.x.numpy(), pending]), random)
+    return design, after
 
 
 def next_design(state: BayesianState, domain: Domain, n: int) -> tuple[Array, BayesianState]:
@@ -68,18 +79,28 @@ def _restricted_design(state: BayesianState, domain: Domain, n: int) -> Array:
     return domain.canonical(np.concatenate([domain.anchor[None], found])[state.started : wanted])
 
 
+def keys_of(points: Array) -> list[bytes]:
+    """Return a key for each point, shape (n, d), NaN where inactive: equal points have equal keys."""
+    return [row.tobytes() for row in np.nan_to_num(points, nan=-1.0) + 0.0]
+
+
+def new_rows(points: Array, known: Array) -> Index:
+    """Return the indices of points that are neither known nor repeats, in order."""
+    seen = set(keys_of(known))
+    found = []
+    for i, key in enumerate(keys_of(points)):
+        if key not in seen:
+            seen.add(key)
+            found.append(i)
+    return np.array(found, dtype=np.intp)
+
+
 def without_repeats(design: Array, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
     """Return a start design of a finite space in which repeats, where possible, are replaced by other points."""
-    known = {row.tobytes() for row in np.nan_to_num(taken, nan=-1.0) + 0.0}
     result = design.copy()
-    spare: list[Array] | None = None
-    for i, row in enumerate(design):
-        key = (np.nan_to_num(row, nan=-1.0) + 0.0).tobytes()
-        if key in known:
-            if spare is None:
-                spare = list(domain.canonical(random.permutation(domain.all_cells())))
-            while spare and key in known:
-                result[i] = spare.pop()
-                key = (np.nan_to_num(result[i], nan=-1.0) + 0.0).tobytes()
-        known.add(key)
+    repeated = np.setdiff1d(np.arange(len(design)), new_rows(design, taken))
+    if len(repeated):
+        cells = domain.canonical(random.permutation(domain.all_cells()))
+        spare = cells[new_rows(cells, np.concatenate([taken, design]))][: len(repeated)]
+        result[repeated[: len(spare)]] = spare
     return result

@@ -11,9 +11,8 @@ from blackbox._arguments import is_whole
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
 from blackbox.algorithms.bayesian._region import Region
 from blackbox.algorithms.bayesian._thompson import propose
-from blackbox.algorithms.bayesian.design import next_design, without_repeats
+from blackbox.algorithms.bayesian.design import start_points
 from blackbox.algorithms.bayesian.domain import Domain
-from blackbox.algorithms.bayesian.proposal import ENUMERATE
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.errors import SettingError
 from blackbox.random import numpy_generator
@@ -133,9 +132,7 @@ class TuRBO:
         state = replace(state, memory=region.as_memory())
         missing = n_start - (len(state) - region.first) - len(pending)
         n_design = request.n if len(state) == region.first else max(0, min(request.n, missing))
-        design, state = next_design(state, domain, n_design)
-        if domain.n_cells <= ENUMERATE and n_design:
-            design = without_repeats(design, domain, np.concatenate([state.x.numpy(), pending]), random)
+        design, state = start_points(state, domain, n_design, pending, random)
         rows = [design]
         if request.n > n_design:
             waiting = np.concatenate([pending, design])

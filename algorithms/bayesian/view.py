@@ -18,7 +18,7 @@ from blackbox.surrogates.kernels import Array, Index, Mask
 from blackbox.surrogates.likelihood import Prior
 from blackbox.surrogates.outcomes import Warp, signed_log
 
-__all__ = ["View", "caution", "limits_of", "look", "success_of"]
+__all__ = ["View", "caution", "limits_of", "look", "success_model", "success_of"]
 
 _RECENT = 8  # evaluations whose failures make the search cautious
 _LABELS = 300  # rows of the model of failed evaluations, at most
@@ -139,8 +139,25 @@ def success_of(
     """Return the model of which evaluations give a value; None where none failed."""
     if usable.all():
         return None, state
-    rows = _labelled_rows(points, usable, state.values.numpy()[:, 0])
-    fitted = state.success
+    process, fitted = success_model(points, usable, state.values.numpy()[:, 0], state.success, domain, fitting)
+    return process, replace(state, success=fitted)
+
+
+def success_model(
+    points: Array, usable: Mask, values: Array, fitted: Fitted, domain: Domain, fitting: Fitting
+) -> tuple[GaussianProcess, Fitted]:
+    """Return the model of which evaluations give a value, and the record of its hyper-parameters.
+
+    Parameters
+    ----------
+    points : array, shape (n, d)
+        Model points.
+    usable : array, shape (n,), bool
+        Not all of them.
+    values : array, shape (n,)
+        Minimised; what is near the best counts where there are many.
+    """
+    rows = _labelled_rows(points, usable, values)
     start = fitted.thetas.numpy()[0] if len(fitted.thetas) else None
     due = start is None or len(points) < fitting.always_below or len(points) >= fitted.n * (1 + fitting.growth)
     process = classify(
@@ -154,7 +171,7 @@ def success_of(
     if due and process.mode is not None:
         thetas = torch.from_numpy(process.mode.theta[None].copy())
         fitted = Fitted(thetas, torch.zeros(1, dtype=torch.float64), len(points), fitted.fits + 1)
-    return process, replace(state, success=fitted)
+    return process, fitted
 
 
 def caution(usable: Mask) -> float:

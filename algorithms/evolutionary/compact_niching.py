@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blackbox.algorithms.evolutionary.bitsets import bitset_fronts
+from blackbox.algorithms.evolutionary.bitsets import MOST_BITS, bitset_fronts
 from blackbox.algorithms.evolutionary.compact_association import Lattice, associate_columns
 from blackbox.algorithms.evolutionary.niching import LOWER_DIGITS as _DIGITS
 from blackbox.algorithms.evolutionary.niching import cell_size
@@ -27,7 +27,6 @@ Index = NDArray[np.int64]
 _OFF_AXIS = 1e6
 _NEAR_AXIS = 1e-5
 _FAR_OUT = 1e15
-_MOST_BITS = 600  # rows in the largest table that is ranked with bits
 
 
 def survivors_nsga3(
@@ -48,64 +47,71 @@ def survivors_nsga3(
         In the order of their fronts, the last of them by niche.
     ideal, extremes : arrays, shapes as above
     """
-    runs, n, m = values.shape
+    runs, _, m = values.shape
+    rank, is_first, cutoff = _fronts(values, n_survivors)
+    front: Index | None = None
+    mask: NDArray[np.bool_] | None = is_first
+    if runs == 1 and cutoff is None:  # nothing but the first front matters
+        front, mask = is_first[0].nonzero()[0], None
+        values = values.take(front, axis=1)
+    n = values.shape[1]
     table = np.empty((m, runs, n + m))  # the rows, and the extreme points of before
     table[:, :, :n], table[:, :, n:] = values.transpose(2, 0, 1), extremes.transpose(2, 0, 1)
-    rank, is_first, cutoff = _fronts(values, table[:, :, :n], n_survivors)
     ideal = np.minimum(ideal, np.minimum.reduce(table[:, :, :n], axis=2).T)
     gaps = table - ideal.T[:, :, None]
     rows = gaps[:, :, :n]
     stays = is_first
-    worst_front = worst_all = _worst(rows, is_first)
+    worst_front = worst_all = _worst(rows, mask)
     if cutoff is not None:
         stays = rank <= cutoff
         worst_all = _worst(rows, stays)
-    extremes = _extremes(table, gaps, is_first, _NEAR_AXIS * worst_front)
+    extremes = _extremes(table, gaps, mask, _NEAR_AXIS * worst_front)
     width = _widths(extremes - ideal[:, None], worst_front.T, worst_all.T, ideal)
     h = rows / width.T[:, :, None]
     np.minimum(h, _FAR_OUT, out=h)
     niche, distance = associate_columns(h.reshape(m, -1), lattice)
     n_niches = lattice.unit.shape[1]
     cell = cell_size(n_niches, m)
-    if runs == 1:
-        last = 0 if cutoff is None else int(cutoff[0, 0])
-        alone = _by_niche_alone(rank[0], last, niche, distance, uniforms[0], n_survivors, n_niches, cell)
-        return alone[None], ideal, extremes
+    if front is not None:
+        chosen = _from_front(niche, distance, uniforms[0, 0].take(front), uniforms[0, 1], n_survivors, n_niches, cell)
+        return front.take(chosen)[None], ideal, extremes
     chosen = _by_niche(rank, cutoff, stays, niche, distance, uniforms, n_survivors, n_niches, cell)
     return chosen, ideal, extremes
 
 
-def _fronts(values: Array, columns: Array, n_survivors: int) -> tuple[Index, NDArray[np.bool_], Index | None]:
+def _fronts(values: Array, n_survivors: int) -> tuple[Index, NDArray[np.bool_], Index | None]:
     """Return the fronts, which rows are in the first, and the last one that is needed; (B, n), (B, n), (B, 1).
 
     None for the last one where the first is enough in all runs.
     """
     runs, n = values.shape[:2]
-    if runs > 1 and n <= _MOST_BITS:
-        rank = bitset_fronts(columns, n_survivors)
+    if runs > 1 and n <= MOST_BITS:
+        rank = bitset_fronts(np.ascontiguousarray(values.transpose(2, 0, 1)), n_survivors)
     elif runs > 1:
         rank = np.stack([compiled_ranks(table) for table in values])
     else:
         rank = compiled_ranks(values[0])[None]
     is_first = rank == 0
-    if runs == 1 and np.count_nonzero(is_first) >= n_survivors:
+    if (np.count_nonzero(is_first, axis=1) >= n_survivors).all():
         return rank, is_first, None
     cutoff = np.partition(rank, n_survivors - 1, axis=1)[:, n_survivors - 1 : n_survivors]
     return rank, is_first, cutoff if cutoff.any() else None
 
 
-def _worst(gaps: Array, mask: NDArray[np.bool_]) -> Array:
-    """Return the largest of the gaps of the marked rows, shape (m, B)."""
-    worst: Array = np.maximum.reduce(np.minimum(gaps, np.where(mask, np.inf, 0.0)), axis=2)
+def _worst(gaps: Array, mask: NDArray[np.bool_] | None) -> Array:
+    """Return the largest of the gaps of the marked rows, or of all, shape (m, B)."""
+    shown = gaps if mask is None else np.minimum(gaps, np.where(mask, np.inf, 0.0))
+    worst: Array = np.maximum.reduce(shown, axis=2)
     return worst
 
 
-def _extremes(table: Array, gaps: Array, is_first: NDArray[np.bool_], tolerance: Array) -> Array:
-    """Return the extreme points, shape (B, m, m), a row for each axis, of the first front and those of before."""
+def _extremes(table: Array, gaps: Array, mask: NDArray[np.bool_] | None, tolerance: Array) -> Array:
+    """Return the extreme points, shape (B, m, m), a row for each axis, of the marked rows, or all, and of before."""
     m, runs, size = gaps.shape
     gaps = np.where(gaps < tolerance[:, :, None], 0.0, gaps)
-    rows = gaps[:, :, : size - m]
-    np.maximum(rows, np.where(is_first, 0.0, np.inf), out=rows)
+    if mask is not None:
+        rows = gaps[:, :, : size - m]
+        np.maximum(rows, np.where(mask, 0.0, np.inf), out=rows)
     if m > 1:
         np.maximum(gaps, _largest_others(gaps * _OFF_AXIS), out=gaps)
     nearest = gaps.argmin(2)
@@ -247,45 +253,22 @@ def _by_niche(
     return chosen
 
 
-def _by_niche_alone(
-    rank: Index,
-    cutoff: int,
-    niche: Index,
-    distance: Array,
-    uniforms: Array,
-    n_survivors: int,
-    n_niches: int,
-    cell: float,
+def _from_front(
+    niche: Index, distance: Array, lots: Array, between: Array, n_survivors: int, n_niches: int, cell: float
 ) -> Index:
-    """Return what `_by_niche` does for one run."""
-    candidates = (rank == cutoff).nonzero()[0]
-    home, lots, distance = niche.take(candidates), uniforms[0].take(candidates), distance.take(candidates)
+    """Return what `_by_niche` does for one run of which all rows are in the first front."""
     key = _lots_inside(lots, distance, cell)
-    if cutoff:
-        earlier = (rank < cutoff).nonzero()[0]
-        earlier = earlier.take(rank.take(earlier).argsort(kind="stable"))
-        members = np.bincount(niche.take(earlier), minlength=n_niches).take(home)
-        empty = (members == 0).nonzero()[0]
-        if len(empty):
-            key[empty.take(_nearest(home.take(empty), distance.take(empty), lots.take(empty), n_niches))] = 0.0
-    else:
-        key[_nearest(home, distance, lots, n_niches)] = 0.0
-    key += home
+    key[_nearest(niche, distance, lots, n_niches)] = 0.0
+    key += niche
     order = key.argsort()
-    house, index = home.take(order), np.arange(len(order))
+    house, index = niche.take(order), np.arange(len(order))
     start = np.zeros(len(order), dtype=np.int64)
     np.multiply(house[1:] != house[:-1], index[1:], out=start[1:])
     np.maximum.accumulate(start, out=start)
     index -= start
-    if not cutoff:
-        level = index + uniforms[1, : len(order)]
-        chosen: Index = candidates.take(order.take(level.argsort()[:n_survivors]))
-        return chosen
-    n_earlier = len(earlier)
-    index += members.take(order)
-    level = index + uniforms[1, n_earlier : n_earlier + len(order)]
-    last = candidates.take(order.take(level.argsort()[: n_survivors - n_earlier]))
-    return np.concatenate([earlier, last])
+    level = index + between[: len(order)]
+    chosen: Index = order.take(level.argsort()[:n_survivors])
+    return chosen
 
 
 def _lots_inside(lots: Array, distance: Array, cell: float) -> Array:

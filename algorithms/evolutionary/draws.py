@@ -30,8 +30,8 @@ def draw(
     if isinstance(generators, torch.Generator):
         return torch.rand(count, generator=generators, dtype=dtype, device=generators.device)
     table = torch.empty((len(generators), count), dtype=dtype, device=generators[0].device)
-    for row, generator in zip(table, generators, strict=True):
-        torch.rand(count, generator=generator, dtype=dtype, device=generator.device, out=row)
+    for row, generator in zip(table.unbind(), generators, strict=True):
+        row.uniform_(generator=generator)
     return table
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from blackbox.algorithms.bayesian.watched import watch
 from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array, Cross, covariance
 from blackbox.surrogates.likelihood import inverse_factor
@@ -63,6 +64,12 @@ class Outcome:
     def means(self, x: Array) -> Array:
         """Return means over the sets of hyper-parameters, shape (s, q)."""
         return np.asarray(np.einsum("k,skq->sq", np.exp(self.log_weights), self.predict(x)[0]))
+
+    def watch(self, pool: Array) -> Outcome:
+        """Return this outcome with its predictions at model points, shape (p, d), kept while it is conditioned."""
+        if self.samples is not None:
+            return self
+        return replace(self, modes=tuple(watch(mode, pool) for mode in self.modes))
 
     def condition(self, x: Array) -> Outcome:
         """Return this outcome once its means at points of shape (q, d) are believed, in each sample its own."""

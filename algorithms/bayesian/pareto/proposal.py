@@ -13,7 +13,16 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.pareto.outcome import Outcome
 from blackbox.algorithms.bayesian.pareto.view import look
-from blackbox.algorithms.bayesian.search import Effort
+from blackbox.algorithms.bayesian.search import (
+    ENUMERATE,
+    Effort,
+    Pool,
+    Scored,
+    draw_pool,
+    enumerate_cells,
+    first_new,
+    maximise,
+)
 from blackbox.algorithms.bayesian.single import PRIOR, SPARSE
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
@@ -21,10 +30,11 @@ from blackbox.surrogates.kernels import Array
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["LATER", "Fronts", "Ready", "prepare"]
+__all__ = ["LATER", "Fronts", "Ready", "Shared", "prepare"]
 
 
-LATER = Effort(spread=48, local=64, starts=2, evaluations=7, rounds=3)  # for all but the first of a batch
+LATER = Effort(spread=48, local=64, starts=2, evaluations=6, rounds=3)  # for all but the first of a batch
+_KEPT = 80  # samples of the first search of a batch that the others start from
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,10 @@ class Fronts:
         outcomes = tuple(outcome.condition(x) for outcome in self.outcomes)
         return Fronts(outcomes, fronts, self.chance.condition(x))
 
+    def watch(self, pool: Array) -> Fronts:
+        """Return these with their predictions at model points, shape (p, d), kept while they are conditioned."""
+        return Fronts(tuple(outcome.watch(pool) for outcome in self.outcomes), self.fronts, self.chance.watch(pool))
+
     def relative_to(self, x: Array) -> Fronts:
         """Return these with the predicted means at points, shape (q, d), as what is to be improved on."""
         if not len(x) or not self.outcomes:
@@ -92,6 +106,42 @@ class Ready:
     anchors: Array
     taken: Array
     state: BayesianState
+
+
+class Shared:
+    """Hands out promising points of one batch; what the first search found are starting points for the others.
+
+    Parameters
+    ----------
+    domain : Domain
+    anchors : array, shape (a, d)
+        Full codes to look around.
+    random : numpy Generator
+    """
+
+    def __init__(self, domain: Domain, anchors: Array, random: np.random.Generator) -> None:
+        self._domain, self._anchors, self._random = domain, anchors, random
+        self._pool: Pool | None = None
+
+    @property
+    def points(self) -> Array | None:
+        """Model points whose predictions will be wanted again, shape (p, d); None where there are none."""
+        return None if self._pool is None else self._pool.points
+
+    def next(self, score: Scored, taken: Array) -> Array:
+        """Return the full codes, shape (d,), of the best point that is none of `taken`, where there is one."""
+        domain, random, pool = self._domain, self._random, self._pool
+        if domain.n_cells <= ENUMERATE:
+            found = enumerate_cells(score, domain)
+        elif pool is not None:
+            found = maximise(score, domain, self._anchors, random, LATER, pool)
+        else:
+            pool = draw_pool(domain, self._anchors, random, Effort())
+            values = score(pool.points)
+            found = maximise(score, domain, self._anchors, random, Effort(), pool, values)
+            self._pool = pool.best(values, _KEPT).longer(found.codes, domain)
+        point = first_new(score, found, domain, taken, random)
+        return np.asarray(found.codes[0]) if point is None else point
 
 
 def prepare(

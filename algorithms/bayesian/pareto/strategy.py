@@ -12,9 +12,7 @@ from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.pareto.acquisition import HypervolumeImprovement
 from blackbox.algorithms.bayesian.pareto.cells import Cells
-from blackbox.algorithms.bayesian.pareto.proposal import LATER, Fronts, prepare
-from blackbox.algorithms.bayesian.proposal import best_new
-from blackbox.algorithms.bayesian.search import Effort
+from blackbox.algorithms.bayesian.pareto.proposal import Fronts, Shared, prepare
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array
 
@@ -49,13 +47,16 @@ class Hypervolume:
         ready = prepare(state, domain, pending, random, settings)
         fronts, taken = ready.fronts, ready.taken
         chosen: list[Array] = []
+        search = Shared(domain, ready.anchors, random)
         for _ in range(n):
-            score = improvement(fronts, ready.reference)
-            point = best_new(score, domain, ready.anchors, taken, random, LATER if chosen else Effort())[0]
+            point = search.next(improvement(fronts, ready.reference), taken)
             chosen.append(domain.canonical(point[None]))
-            if len(chosen) < n:
-                added = domain.model(chosen[-1])
-                taken, fronts = np.concatenate([taken, added]), fronts.condition(added)
+            if len(chosen) == n:
+                break
+            if len(chosen) == 1 and search.points is not None:
+                fronts = fronts.watch(search.points)
+            added = domain.model(chosen[-1])
+            taken, fronts = np.concatenate([taken, added]), fronts.condition(added)
         return np.concatenate(chosen), ready.state
 
 
