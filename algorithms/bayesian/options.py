@@ -112,7 +112,8 @@ class KnowledgeGradient:
     References
     ----------
     P. I. Frazier, W. Powell and S. Dayanik, The knowledge-gradient policy for correlated normal beliefs, 2009
-    (the expectation in closed form). Deviations: its logarithm; all lines compared at once.
+    (the expectation in closed form). Deviations: its logarithm; all lines compared at once; while the candidates
+    promise little improvement, every second one is the best near the best point by expected improvement.
     """
 
     points: int = 24
@@ -155,6 +156,7 @@ class JointEntropy:
     ----------
     C. Hvarfner, F. Hutter and L. Nardi, Joint entropy search for maximally-informed Bayesian optimization, 2022.
     B. Tu et al., Joint entropy search for multi-objective Bayesian optimization, 2022 (the lower bound that is used).
+    Deviation: exploits, as for `KnowledgeGradient`, every second time while little improvement is promised.
     """
 
     optima: int = 16

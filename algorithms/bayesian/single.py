@@ -14,12 +14,12 @@ from blackbox.algorithms.bayesian.acquisition import Acquisition
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.joint import improve_jointly
 from blackbox.algorithms.bayesian.models import Fitting
-from blackbox.algorithms.bayesian.options import UserAcquisition, option_of
-from blackbox.algorithms.bayesian.proposal import LATER, Pace, Proposer, best_new
+from blackbox.algorithms.bayesian.options import JointEntropy, KnowledgeGradient, UserAcquisition, option_of
+from blackbox.algorithms.bayesian.proposal import ENUMERATE, LATER, LITTLE, RADIUS, Pace, Proposer, best_new
 from blackbox.algorithms.bayesian.quadratic import REASON, quadratic_point
 from blackbox.algorithms.bayesian.repeats import with_repeats
 from blackbox.algorithms.bayesian.scores import Score, make_score
-from blackbox.algorithms.bayesian.search import Effort
+from blackbox.algorithms.bayesian.search import Effort, first_new, maximise_near
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.unit_cost import cost_model
 from blackbox.algorithms.bayesian.view import look
@@ -121,7 +121,10 @@ def candidates(
         score = make_score(
             option, base, domain, known=known, anchors=anchors, waiting=waiting, n=len(state), random=random
         )
-        points, lost = _scored(score, believed, domain, anchors, taken, n, random)
+        start = Pace(state.promise, state.turn) if isinstance(option, KnowledgeGradient | JointEntropy) else None
+        points, lost, end = _scored(score, believed, domain, anchors, taken, n, random, start)
+        if end is not None:
+            state = replace(state, promise=end.promise, turn=end.turn)
         state = counted(state, lost, settings)
     if settings.batch == "joint" and len(points) > 1:
         points = domain.canonical(improve_jointly(believed, domain, points, random))
@@ -168,19 +171,47 @@ def _scored(
     taken: Array,
     n: int,
     random: np.random.Generator,
-) -> tuple[Array, int]:
-    """Return n points by another acquisition, and how often `spare` had to stand in for it."""
+    pace: Pace | None = None,
+) -> tuple[Array, int, Pace | None]:
+    """Return n points by another acquisition, how often `spare` had to stand in for it, and the next pace.
+
+    With a pace, every second point is one of `spare` near the best, as long as the others promise little improvement:
+    knowledge of where the optimum is would never be used otherwise.
+    """
     chosen: list[Array] = []
     lost = 0
     for _ in range(n):
         effort = LATER if chosen else Effort()
-        point, value = best_new(score, domain, anchors, taken, random, effort)
-        if not np.isfinite(value):
-            lost += 1
-            point, _ = best_new(spare, domain, anchors, taken, random, effort)
+        point = None if pace is None else _near(spare, domain, anchors, taken, random, effort, pace)
+        if pace is not None and point is not None:
+            pace = Pace(pace.promise, pace.turn + 1)
+        if point is None:
+            point, value = best_new(score, domain, anchors, taken, random, effort)
+            if not np.isfinite(value):
+                lost += 1
+                point, _ = best_new(spare, domain, anchors, taken, random, effort)
+            if pace is not None:
+                promise = float(spare.log_gain(domain.model(point[None]))[0])
+                pace = Pace(promise, pace.turn + 1 if promise < LITTLE else 0)
         chosen.append(domain.canonical(point[None]))
         if len(chosen) < n:
             added = domain.model(chosen[-1])
             taken = np.concatenate([taken, added])
             score, spare = score.condition(added), spare.condition(added)
-    return np.concatenate(chosen), lost
+    return np.concatenate(chosen), lost, pace
+
+
+def _near(
+    spare: Acquisition,
+    domain: Domain,
+    anchors: Array,
+    taken: Array,
+    random: np.random.Generator,
+    effort: Effort,
+    pace: Pace,
+) -> Array | None:
+    """Return the full codes of a promising point near the best one, where it is the turn of one."""
+    if pace.promise >= LITTLE or pace.turn % 2 == 0 or not len(anchors) or domain.n_cells <= ENUMERATE:
+        return None
+    found = maximise_near(spare, domain, anchors[0], RADIUS, random, effort)
+    return None if found is None else first_new(spare, found, domain, taken, random)

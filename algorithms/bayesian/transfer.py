@@ -222,8 +222,8 @@ def _acquisition(
     usable, own = state.usable, state.usable & here
     guides = _guides(state, domain, column, here)
     y, scale = _standardised(state, domain, column, here, guides)
-    noise = None if settings.noise == "auto" else float(settings.noise) / scale**2
-    plain = replace(state, values=torch.from_numpy(y[:, None]), variance=state.variance / scale**2)
+    noise = None if settings.noise == "auto" else float(settings.noise) / scale / scale
+    plain = replace(state, values=torch.from_numpy(y[:, None]), variance=state.variance / scale / scale)
     if joint or int(usable.sum()) <= _JOINT or not own.any():
         rows = np.flatnonzero(own | ~usable)
         others = [
@@ -308,16 +308,16 @@ def _standardised(
     own = usable & here
     if not own.any():
         return y, float(np.median(spreads))
-    mine, count = y[own], float(own.sum())
+    common = float(np.median(spreads)) if spreads else 1.0
+    mine, count = y[own] / common, float(own.sum())
     variance = float(mine.var()) if count > 1 else 0.0
-    common = float(np.median(spreads)) ** 2
-    scale = float(np.sqrt((count * variance + _FEW * common) / (count + _FEW)))
-    if count >= 10 and variance > 0:
-        scale = float(np.sqrt(variance))
+    shrunk = (count * variance + _FEW) / (count + _FEW)
+    scale = float(np.sqrt(variance if count >= 10 and variance > 0 else shrunk))
+    centre = float(mine.mean())
     points = domain.model(domain.fill(state.x.numpy()[own], np.random.default_rng(0)))
     expected = np.mean([guide.predict(points)[0].mean() for guide in guides]) if guides else 0.0
-    y[here] = (y[here] - mine.mean()) / scale + expected
-    return y, scale
+    y[here] = (y[here] / common - centre) / scale + expected
+    return y, scale * common
 
 
 def _weights(guides: tuple[GaussianProcess, ...], points: Array, y: Array, random: np.random.Generator) -> Array:

@@ -13,7 +13,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["bitset_fronts"]
+__all__ = ["MOST_BITS", "bitset_fronts"]
+
+MOST_BITS = 600  # rows in the largest table for which that pays
 
 Array = NDArray[np.float64]
 Words = NDArray[np.uint64]

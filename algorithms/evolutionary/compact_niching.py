@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blackbox.algorithms.evolutionary.bitsets import bitset_fronts
+from blackbox.algorithms.evolutionary.bitsets import MOST_BITS, bitset_fronts
 from blackbox.algorithms.evolutionary.compact_association import Lattice, associate_columns
 from blackbox.algorithms.evolutionary.niching import LOWER_DIGITS as _DIGITS
 from blackbox.algorithms.evolutionary.niching import cell_size
@@ -27,7 +27,6 @@ Index = NDArray[np.int64]
 _OFF_AXIS = 1e6
 _NEAR_AXIS = 1e-5
 _FAR_OUT = 1e15
-_MOST_BITS = 600  # rows in the largest table that is ranked with bits
 
 
 def survivors_nsga3(
@@ -86,7 +85,7 @@ def _fronts(values: Array, n_survivors: int) -> tuple[Index, NDArray[np.bool_], 
     None for the last one where the first is enough in all runs.
     """
     runs, n = values.shape[:2]
-    if runs > 1 and n <= _MOST_BITS:
+    if runs > 1 and n <= MOST_BITS:
         rank = bitset_fronts(np.ascontiguousarray(values.transpose(2, 0, 1)), n_survivors)
     elif runs > 1:
         rank = np.stack([compiled_ranks(table) for table in values])
@@ -209,7 +208,7 @@ def _by_niche(
     uniforms: Array,
     n_survivors: int,
     n_niches: int,
-    cell: float,
+    cell: float | None,
 ) -> Index:
     """Return the rows that survive, shape (B, n_survivors); see `niche_survivors`."""
     runs, n = rank.shape
@@ -255,7 +254,7 @@ def _by_niche(
 
 
 def _from_front(
-    niche: Index, distance: Array, lots: Array, between: Array, n_survivors: int, n_niches: int, cell: float
+    niche: Index, distance: Array, lots: Array, between: Array, n_survivors: int, n_niches: int, cell: float | None
 ) -> Index:
     """Return what `_by_niche` does for one run of which all rows are in the first front."""
     key = _lots_inside(lots, distance, cell)
@@ -272,8 +271,10 @@ def _from_front(
     return chosen
 
 
-def _lots_inside(lots: Array, distance: Array, cell: float) -> Array:
+def _lots_inside(lots: Array, distance: Array, cell: float | None) -> Array:
     """Return keys from 0.25 to 0.75 by which rows are ordered inside their niches; `distance` is squared."""
+    if cell is None:
+        return 0.25 + 0.5 * lots
     key = distance + cell
     np.divide(cell, key, out=key)
     key += lots

@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 LOWER_DIGITS = 4096.0  # the part of a uniform number behind so many steps is as good as a new one
+_FEW_OBJECTIVES = 3
 _OFF_AXIS = 1e6
 _BLOCK_CPU = 1 << 20
 _BLOCK_ACCELERATOR = 1 << 26
@@ -242,8 +243,13 @@ def _best_neighbour(g: Tensor, counts: Tensor) -> Tensor:
     return counts + (axis == to).to(g.dtype) - (axis == move - to * m).to(g.dtype)
 
 
-def cell_size(n_niches: int, n_objectives: int) -> float:
-    """Return about the square of half the distance between neighbours among so many directions."""
+def cell_size(n_niches: int, n_objectives: int) -> float | None:
+    """Return about the square of half the distance between neighbours among so many directions.
+
+    None for more than three objectives, where what lies at the border of a niche is mostly far from the front.
+    """
+    if n_objectives > _FEW_OBJECTIVES:
+        return None
     return 0.25 * n_niches ** (-2 / (n_objectives - 1)) if n_objectives > 1 else 1.0
 
 

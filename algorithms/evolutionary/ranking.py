@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from blackbox.algorithms.evolutionary.bitsets import MOST_BITS, bitset_fronts
 from blackbox.algorithms.evolutionary.dominance import dense_ranks, peel
 
 __all__ = ["compiled_ranks", "finite_values", "ranks", "ranks_and_cutoff"]
@@ -41,8 +42,9 @@ def ranks(
     violation : Tensor, shape (..., n), optional
         Total violation; a row is feasible where it is <= 0.
     method : {"auto", "compiled", "tensor"}
-        "compiled" is moocore, in C on the CPU, one run after the other; "tensor" is `dominance.peel`; "auto"
-        is the first on the CPU and the second elsewhere. Both give the same ranks.
+        "compiled" is moocore, in C on the CPU, one run after the other, or `bitsets` for small tables of several
+        runs; "tensor" is `dominance.peel`; "auto" is the first on the CPU and the second elsewhere. Both give the same
+        ranks.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def ranks_and_cutoff(
     if method == "auto":
         suits = f.device.type == "cpu" and f.shape[-1] <= _COMPILED_MAX_OBJECTIVES
         method = "compiled" if suits else "tensor"
-    front = _compiled(f, violation) if method == "compiled" else _tensor(f, violation, wanted)
+    front = _compiled(f, violation, wanted) if method == "compiled" else _tensor(f, violation, wanted)
     if wanted == n:
         return front, front.amax(-1, keepdim=True)
     cutoff = front.kthvalue(wanted, dim=-1, keepdim=True).values
@@ -125,9 +127,12 @@ def _tensor(f: Tensor, violation: Tensor | None, wanted: int) -> Tensor:
     return torch.where(valid, front, (worst + 1).clamp(max=n))
 
 
-def _compiled(f: Tensor, violation: Tensor | None) -> Tensor:
+def _compiled(f: Tensor, violation: Tensor | None, wanted: int) -> Tensor:
     lead, n, m = f.shape[:-2], f.shape[-2], f.shape[-1]
     tables = f.detach().to("cpu", torch.float64).reshape(-1, n, m).numpy()
+    if len(tables) > 1 and n <= MOST_BITS and violation is None and bool(np.isfinite(tables).all()):
+        found = bitset_fronts(np.ascontiguousarray(tables.transpose(2, 0, 1)), wanted)
+        return torch.from_numpy(found).to(f.device).reshape(*lead, n)
     totals = None
     if violation is not None:
         totals = violation.detach().to("cpu", torch.float64).reshape(-1, n).numpy()

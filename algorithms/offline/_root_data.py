@@ -21,6 +21,7 @@ __all__ = ["Standardised"]
 
 _DENSE_ROWS = 4000
 _TABLE_FROM = 1500  # rows from which a table of sequences is faster than a factorisation
+_FEW = 3000  # the same where only some of the rows serve
 _SAMPLE = 1000  # rows that the median distance is taken over
 
 
@@ -99,7 +100,8 @@ class Standardised:
     ) -> SmoothFunctions:
         """Return the posterior means of S pairs of hyper-parameters, each of shape (S,)."""
         x, codes, y = (t if rows is None else t[rows] for t in (self.x, self.codes, self.y))
-        if self.table is not None:
+        few = rows is not None and len(x) < _FEW  # other rows for every epoch: the table would be made anew for each
+        if self.table is not None and not few:
             return draw_sequence_posteriors(self.table, self.table.cells(codes), y, lengthscale, scale, noise=noise)
         return draw_posteriors(x, y, lengthscale, scale, noise=noise)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,8 @@ def environment():
 def start(environment):
     """Start a command in a process of its own; what still runs at the end is killed."""
     started = []
+    # A shell starts what it puts into the background with SIGINT ignored, and that is inherited.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start_one(*arguments, **options):
         process = subprocess.Popen(
@@ -63,6 +66,7 @@ def start(environment):
         return process
 
     yield start_one
+    signal.signal(signal.SIGINT, before)
     for process in started:
         process.kill()
         process.communicate()

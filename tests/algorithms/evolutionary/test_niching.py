@@ -9,6 +9,7 @@ from blackbox.algorithms.evolutionary import niching
 from blackbox.algorithms.evolutionary.niching import (
     associate,
     associate_lattice,
+    cell_size,
     extreme_points,
     hyperplane_nadir,
     niche_survivors,
@@ -196,6 +197,15 @@ def test_behind_the_nearest_come_rows_at_the_border_of_a_niche():
     assert abs(float(share[5]) - 0.68) < 0.03
     even = niche_survivors(rank, torch.ones(draws, 1, dtype=torch.int64), *options)
     assert abs(float((even == 2).double().sum()) / draws - 0.5) < 0.05
+
+
+def test_cells_are_about_half_as_wide_as_neighbours_are_apart():
+    for m, divisions in ((2, 99), (3, 13)):
+        directions = das_dennis(m, divisions)
+        apart = float(torch.pdist(directions).min())
+        assert 0.3 < cell_size(len(directions), m) ** 0.5 / apart < 0.7
+    assert cell_size(1, 1) == 1.0
+    assert cell_size(126, 5) is None
 
 
 def test_niching_takes_all_when_all_fit_and_orders_by_front():

@@ -39,6 +39,12 @@ def test_dtlz2_is_covered_evenly(algorithm: Algorithm, bound: float) -> None:
     assert igd(result.values, problem.pareto_front(5000)) < bound
 
 
+def test_many_objectives_have_a_direction_for_every_member() -> None:
+    problem = DTLZ2(dim=19, n_objectives=10)
+    result = run(problem, NSGA3(population_size=105), 80)
+    assert igd(result.values, problem.pareto_front(2000)) < 0.475  # 0.49 to 0.50 with the 65 directions of two layers
+
+
 def test_nsga2_finds_the_front_of_zdt1() -> None:
     problem = ZDT1()
     result = run(problem, NSGA2(population_size=100), 150)
