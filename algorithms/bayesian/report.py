@@ -38,14 +38,14 @@ def predicted_best(spec: Spec, state: BayesianState, settings: BayesianOptimizat
     The best observed one where no noise is believed in. Where nothing is feasible: the least violated point.
     """
     rows: Index = np.zeros(0, dtype=np.intp)
-    values = state.values.numpy()
+    values, predicted = state.values.numpy(), False
     if state.usable.any():
         try:
             view, _ = models_of(spec, state, settings)
             there = _counts(state.x.numpy()[view.order], spec)
             rows = view.order[there][:1]
             if view.predicted is not None:
-                values = view.predicted[:, None]
+                values, predicted = view.predicted[:, None], True
         except (ArithmeticError, ValueError):
             excess = np.maximum(state.violations.numpy(), 0.0).sum(1)
             score = np.where(state.usable, np.where(excess > 0.0, np.inf, values[:, 0]), np.inf)
@@ -55,7 +55,8 @@ def predicted_best(spec: Spec, state: BayesianState, settings: BayesianOptimizat
     def moved(column: torch.Tensor) -> torch.Tensor:
         return column[at].to(spec.device, spec.dtype)
 
-    return Front(moved(state.x), moved(torch.from_numpy(np.ascontiguousarray(values))), moved(state.violations))
+    told = moved(torch.from_numpy(np.ascontiguousarray(values)))
+    return Front(moved(state.x), told, moved(state.violations), predicted=predicted)
 
 
 def _counts(x: Array, spec: Spec) -> Mask:

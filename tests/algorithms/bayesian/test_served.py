@@ -131,3 +131,13 @@ def test_costs_steer_designs_where_fidelities_are_chosen() -> None:
         return float(optimizer._kernel.x[6:, 0].mean())
 
     assert mean(True) < mean(False) - 0.1
+
+
+def test_a_predicted_result_says_so_under_noise_only() -> None:
+    for noise in (0.2, 0.0):
+        optimizer = bb.Optimizer(bb.Space(BOX), BayesianOptimization(report="predicted", noise=noise**2), seed=0)
+        random = torch.Generator().manual_seed(0)
+        for _ in range(5):
+            batch = optimizer.ask(3)
+            optimizer.tell(batch, bowl(batch.x) + noise * torch.randn(3, generator=random))
+        assert optimizer.result().predicted == (noise > 0)
