@@ -76,7 +76,20 @@ def _restricted_design(state: BayesianState, domain: Domain, n: int) -> Array:
     u = _sobol(domain.dim, state.design_seed, 0, max(_SIFTED, 4 * wanted))
     random = np.random.default_rng(state.design_seed)
     found = domain.only_feasible(domain.from_unit(u), max(wanted - 1, 256), random)
-    return domain.canonical(np.concatenate([domain.anchor[None], found])[state.started : wanted])
+    codes = np.concatenate([domain.anchor[None], found])[state.started : wanted]
+    return domain.canonical(_at_low_fidelities(codes, state.started, domain))
+
+
+def _at_low_fidelities(codes: Array, first: int, domain: Domain) -> Array:
+    """Return full codes with the fidelities of a start design, where the known constraints allow it."""
+    free = [column for column in domain.fidelities if domain.free[column]]
+    if not free:
+        return codes
+    u = domain.to_unit(codes)
+    spread_fidelities(u, first, domain)
+    moved = codes.copy()
+    moved[:, free] = domain.from_unit(u)[:, free]
+    return np.where(domain.feasible(moved)[:, None], moved, codes)
 
 
 def keys_of(points: Array) -> list[bytes]:

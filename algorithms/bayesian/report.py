@@ -28,8 +28,9 @@ def models_of(spec: Spec, state: BayesianState, settings: BayesianOptimization) 
     noise = None if settings.noise == "auto" else float(settings.noise)
     domain = Domain(spec.space)
     random = np.random.default_rng(state.design_seed)
+    prior = prior_of(settings, domain.dim)
     with np.errstate(all="ignore"), one_thread():
-        return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior_of(settings)), domain
+        return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior), domain
 
 
 def predicted_best(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> Front:

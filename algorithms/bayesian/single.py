@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,18 +29,21 @@ from blackbox.surrogates.likelihood import Prior
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["PRIOR", "ROUGHER", "SPARSE", "SingleObjective", "candidates", "counted", "prior_of", "prior_with_roles"]
+__all__ = ["PRIOR", "SPARSE", "SingleObjective", "candidates", "counted", "prior_of", "prior_with_roles"]
 
 _KNOWN = 400  # evaluated points, most promising first, that other acquisitions look at
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
 PRIOR = Prior(shift=-1.4, together=0.15)
-ROUGHER = Prior(shift=-1.8, together=0.15)  # of one objective alone: better in ten variables, alike in two to six
+_ROUGHEST, _FROM, _TO = -1.8, 2, 10  # with one objective: as above for two variables, this for ten and more
 SPARSE = Prior(sparse=0.1)  # few columns matter
 
 
-def prior_of(settings: BayesianOptimization) -> Prior:
-    """Return what is expected of hyper-parameters."""
-    return SPARSE if settings.sparse else ROUGHER
+def prior_of(settings: BayesianOptimization, d: int) -> Prior:
+    """Return what is expected of hyper-parameters: rougher functions the more of ten variables there are."""
+    if settings.sparse:
+        return SPARSE
+    share = math.log(min(max(d, _FROM), _TO) / _FROM) / math.log(_TO / _FROM)
+    return replace(PRIOR, shift=_ROUGHEST + (1.0 - share) * (PRIOR.shift - _ROUGHEST))
 
 
 def prior_with_roles(settings: BayesianOptimization) -> Prior:
@@ -63,7 +67,7 @@ class SingleObjective:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        prior = prior_of(settings)
+        prior = prior_of(settings, domain.dim)
         view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior)
         waiting = domain.model(pending)
         base = view.acquisition

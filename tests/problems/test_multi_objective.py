@@ -55,6 +55,11 @@ def points(problem: Problem, n: int, seed: int = 0) -> Tensor:
     return problem.space.from_unit(u)
 
 
+def corners(problem: Problem, n: int) -> Tensor:
+    u = torch.rand(n, problem.space.dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return problem.space.from_unit(torch.where(u < 0.1, u, u.round()))
+
+
 def golden_point(problem: Problem) -> Tensor:
     u = (0.5 + 0.6180339887498949 * torch.arange(1, problem.space.dim + 1, dtype=torch.float64)) % 1
     return problem.space.from_unit(u[None])
@@ -77,7 +82,7 @@ def test_scalable_problems_are_those_of_pymoo(name: str, m: int) -> None:
     problem = make(name, m)
     keywords = {"k": problem.k} if name in wfg.__all__ else {}
     theirs = get_problem(name.lower(), n_var=problem.dim, n_obj=m, **keywords)
-    x = points(problem, 60)
+    x = torch.cat([points(problem, 60), corners(problem, 30)])
     out = theirs.evaluate(x.numpy(), return_values_of=["F", "G"], return_as_dictionary=True)
     evaluation = problem(x)
     np.testing.assert_allclose(evaluation.values.numpy(), out["F"], rtol=1e-9, atol=1e-12)

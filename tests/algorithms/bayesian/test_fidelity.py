@@ -14,6 +14,7 @@ from blackbox.algorithms.bayesian.costs import LinearCost, log_cost
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.fidelity_gains import FidelityInformation, FidelityKnowledge
 from blackbox.algorithms.bayesian.lookahead import Lookahead
+from blackbox.algorithms.bayesian.restrictions import LinearConstraint
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.errors import SettingError, TellError
 from blackbox.problems import AugmentedBranin
@@ -259,3 +260,11 @@ def test_the_start_design_repeats_a_design_at_a_higher_fidelity() -> None:
     assert x[:, 2].tolist() == [0.0, 0.0, 0.0, 0.25, 0.0, 0.0, 0.0, 0.5]
     held = bb.Optimizer(AugmentedBranin(), BayesianOptimization(start=8), seed=0).ask(8, fixed={"s": 0.5}).x
     assert len(torch.unique(held, dim=0)) == 8
+
+
+def test_start_designs_with_known_constraints_are_cheap_too() -> None:
+    space = bb.Space({"x": bb.Real(0, 1), "y": bb.Real(0, 1), "s": bb.Real(0, 1, fidelity=True)})
+    rule = LinearConstraint({"x": 1.0, "y": 1.0}, upper=0.8)
+    x = bb.Optimizer(space, BayesianOptimization(start=5, input_constraints=(rule,)), seed=0).ask(5).x
+    assert float((x[:, 0] + x[:, 1]).max()) <= 0.8 + 1e-9
+    assert x[:, 2].tolist() == [0.0, 0.0, 0.0, 0.25, 0.0]
