@@ -204,18 +204,20 @@ def regrets(chosen: list[Case], peers: list[str], options: argparse.Namespace) -
             )
 
 
+def wavy(points: Array) -> Array:
+    """Return the values that times are measured with, of points of shape (..., d)."""
+    return np.asarray(((points - 0.3) ** 2).sum(-1) + 0.1 * np.sin(8.0 * points).sum(-1))
+
+
 def seconds_per_ask(loop: Callable[..., Points], n: int, asks: int, d: int = 6) -> float:
     """Return the processor time of an ask and a tell after n evaluations, the first of them included."""
     x = np.random.default_rng(0).random((n, d))
 
-    def function(points: Array) -> Array:
-        return np.asarray(((points - 0.3) ** 2).sum(-1) + 0.1 * np.sin(8.0 * points).sum(-1))
-
-    points = loop(np.zeros(d), np.ones(d), 0, (x, function(x)))
+    points = loop(np.zeros(d), np.ones(d), 0, (x, wavy(x)))
     started = time.process_time()
     for _ in range(asks):
         point, tell = next(points)
-        tell(float(function(point)))
+        tell(float(wavy(point)))
     return (time.process_time() - started) / asks
 
 
@@ -225,19 +227,16 @@ def batch_ratio(n: int, d: int = 6, rounds: int = 5) -> float:
     Medians over the rounds; single asks are told in between, and their mean counts: some search, some need not.
     """
 
-    def function(points: Array) -> Array:
-        return np.asarray(((points - 0.3) ** 2).sum(-1) + 0.1 * np.sin(8.0 * points).sum(-1))
-
     def ask(size: int) -> float:
         started = time.process_time()
         batch = optimizer.ask(size)
         spent = time.process_time() - started
-        optimizer.tell(batch, function(batch.x.numpy()))
+        optimizer.tell(batch, wavy(batch.x.numpy()))
         return spent
 
     x = np.random.default_rng(0).random((n, d))
     optimizer = Optimizer(Space.box(np.zeros(d), np.ones(d)), BayesianOptimization(), seed=0)
-    optimizer.tell(optimizer.space.batch(x), function(x))
+    optimizer.tell(optimizer.space.batch(x), wavy(x))
     single, together = [], []
     for _ in range(rounds):
         state = optimizer.state()
