@@ -29,6 +29,7 @@ __all__ = ["BATCHED_SETTINGS", "Batchable", "BatchedEvolution", "can_batch", "sa
 
 Batchable: TypeAlias = Evolution | DE
 BATCHED_SETTINGS = ("crossover_eta", "crossover_probability", "mutation_eta")
+_REPRODUCTION_SETTINGS = (*BATCHED_SETTINGS, "early_crossover_probability")
 
 
 def can_batch(algorithm: Any) -> bool:
@@ -164,13 +165,14 @@ class BatchedEvolution:
             uniforms = draw(generators, algorithm.trial_draws(self.spec.dim, self.size), dtype=self.spec.dtype)
             return algorithm.trials(self.spec, x, self.values[rows], total, places, uniforms)
         tools = self.tools if rows == slice(None) else _one_of(self.tools, rows)
-        is_full = bool((self.pool[rows] == n).all())
+        is_full, early = bool((self.pool[rows] == n).all()), algorithm.is_early(self.told)
         if isinstance(algorithm, MOEAD):
             uniforms = draw(generators, algorithm.place_draws(tools, self.size), dtype=self.spec.dtype)
             usable = None if is_full else usable_members(self.values[rows])
-            return algorithm.place_offspring(tools, x, usable, places, uniforms)
+            return algorithm.place_offspring(tools, x, usable, places, uniforms, early=early)
         uniforms = draw(generators, algorithm.offspring_draws(tools, n, self.size), dtype=self.spec.dtype)
-        return algorithm.offspring(tools, x, total, n if is_full else self.pool[rows], self.size, uniforms)
+        pool = n if is_full else self.pool[rows]
+        return algorithm.offspring(tools, x, total, pool, self.size, uniforms, early=early)
 
     def _survive(self, x: Tensor, values: Tensor, violations: Tensor) -> None:
         assert isinstance(self.algorithm, Evolution)
@@ -233,7 +235,7 @@ def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
         nothing: Any = None
         return Tools(nothing, None)
     tools = first.tools(spec)
-    for name in BATCHED_SETTINGS:
+    for name in _REPRODUCTION_SETTINGS:
         settings = [_setting(algorithm, name, spec) for algorithm in algorithms]
         if len(set(settings)) > 1:
             shape = (-1, 1) if name == "mutation_eta" else (-1, 1, 1)
@@ -243,8 +245,9 @@ def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
 
 
 def _setting(algorithm: Batchable, name: str, spec: Spec) -> float:
-    if name == "crossover_probability" and isinstance(algorithm, Evolution):
-        return algorithm.crossing(spec)
+    if isinstance(algorithm, Evolution) and name.endswith("crossover_probability"):
+        later, early = algorithm.crossing(spec)
+        return later if name == "crossover_probability" else early
     return float(getattr(algorithm, name))
 
 
@@ -253,7 +256,7 @@ def _one_of(tools: Tools, rows: slice) -> Tools:
     import copy
 
     reproduction = copy.copy(tools.reproduction)
-    for name in BATCHED_SETTINGS:
+    for name in _REPRODUCTION_SETTINGS:
         setting = getattr(reproduction, name)
         if isinstance(setting, Tensor):
             setattr(reproduction, name, setting[rows])
