@@ -221,11 +221,18 @@ class Mode:
 
 
 def find_modes(
-    evidence: Evidence, starts: Array, *, evaluations: int = 40, at_most: int = 4, window: float = 4.0
+    evidence: Evidence,
+    starts: Array,
+    *,
+    evaluations: int = 40,
+    at_most: int = 4,
+    window: float = 4.0,
+    near: bool = False,
 ) -> list[Mode]:
     """Return distinct modes reached from `starts`, best first; never empty.
 
-    Modes whose density is below exp(-window) of the best are left out.
+    Modes whose density is below exp(-window) of the best are left out. Starts that are `near` take smaller first steps,
+    and end where the last nats are few.
     """
     points, values = minimise_in_box(
         lambda thetas, _: evidence.batch(thetas),
@@ -233,9 +240,9 @@ def find_modes(
         evidence.low,
         evidence.high,
         evaluations=evaluations,
-        first_step=0.5,
+        first_step=0.15 if near else 0.5,
         gradient_tolerance=1e-3,
-        value_tolerance=1e-5,
+        value_tolerance=3e-4 if near else 1e-5,
     )
     values = np.where(np.isfinite(values), values, _HOPELESS)
     modes: list[Mode] = []

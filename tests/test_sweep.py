@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
-from blackbox import _sweep_runs, _sweep_work, plot
+from blackbox import _sweep_parts, _sweep_runs, _sweep_work, plot
 from blackbox._sweep_metrics import holm, paired_p_value
 from blackbox._sweep_plan import describe
 from blackbox.algorithms import DE, GA, MOEAD, NSGA2, NSGA3, RVEA, HypE, RandomSearch, Sobol
@@ -637,7 +637,7 @@ def test_what_shares_a_program() -> None:
 
     def shapes(dtype: torch.dtype | None, seeds: range) -> tuple[list[list[str]], set[tuple[str, str]]]:
         tasks = make_tasks(algorithms, problems, seeds, budget, torch.device("cpu"), dtype)
-        groups, single = _sweep_work._grouped(_sweep_work.Setting(algorithms, problems, budget, "cpu", dtype), tasks)
+        groups, single = _sweep_work._grouped(_sweep_parts.Setting(algorithms, problems, budget, "cpu", dtype), tasks)
         assert sorted(t.key for g in [*groups, single] for t in g) == sorted(t.key for t in tasks)
         return [[task.algorithm for task in group] for group in groups], {(t.algorithm, t.problem) for t in single}
 

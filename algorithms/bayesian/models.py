@@ -210,7 +210,8 @@ def _best_kind(
         for each in priors:
             evidence = Evidence(x, y, layout, each, noise=level, variance=variance)
             starts = _starts(evidence, warm[kind], cold)
-            modes += find_modes(evidence, starts, evaluations=evaluations, at_most=at_most)
+            near = at_most == 1 and prior.sparse is None and not cold
+            modes += find_modes(evidence, starts, evaluations=evaluations, at_most=at_most, near=near)
         modes.sort(key=lambda mode: mode.value)
         # Two nats in favour of no noise: a handful of points can often be explained either way.
         if not best or modes[0].value + 2.0 < best[0].value:

@@ -151,8 +151,11 @@ class Proposer:
         self._taken = np.concatenate([self._taken, x])
         self._acquisition = self._acquisition.condition(x)
         self._unseen = np.concatenate([self._unseen, x])
-        if self._started:
-            return
+        if not self._started:
+            self.hasten()
+
+    def hasten(self) -> None:
+        """Search less thoroughly from now on, from kept samples with known predictions."""
         self._started = True
         many = len(self._taken) > _MANY
         self._effort, self._aside = (_BRIEF, _ROUGH) if many else (LATER, LATER)

@@ -14,9 +14,10 @@ from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import View
 from blackbox.surrogates.kernels import Array, Index
 
-__all__ = ["REASON", "quadratic_minimum", "quadratic_point"]
+__all__ = ["FIRST", "REASON", "quadratic_minimum", "quadratic_point"]
 
 REASON = "the minimum of a quadratic model of the best evaluations"
+FIRST = f"{REASON}, and improvements by exact Gaussian processes"
 _EVERY = 2  # evaluations, one of which may be the quadratic's
 _TERMS = 300  # of a quadratic, at most
 _SPARE = 2  # rows beyond the number of terms, at least
@@ -44,17 +45,17 @@ class _Fit:
     error: float
 
 
-def quadratic_point(state: BayesianState, domain: Domain, view: View) -> Array | None:
-    """Return full codes, shape (1, d), to evaluate next, or None where the processes should decide.
+def quadratic_point(state: BayesianState, domain: Domain, view: View, n: int) -> Array | None:
+    """Return full codes, shape (1, d), to evaluate next, or None where the processes should decide on all n points.
 
-    Every second evaluation may be one, where processes promise little and values are exact, all columns are real and
-    nothing but the box limits them. Ill-conditioned valleys are where it helps: few processes know curvatures that
-    differ by a million, but some 2 d (columns apart) or d^2 / 2 evaluations determine them.
+    Every second evaluation, or one of each batch, may be one, where processes promise little and values are exact, all
+    columns are real and nothing but the box limits them. Ill-conditioned valleys are where it helps: few processes know
+    curvatures that differ by a million, but some 2 d (columns apart) or d^2 / 2 evaluations determine them.
     """
     plain = len(domain.smooth) == domain.dim and domain.free.all() and not domain.is_restricted
     exact = view.deterministic and view.predicted is None
     usable = not state.constraints and view.acquisition.success is None
-    if not (plain and exact and usable) or state.promise >= LITTLE or len(state) % _EVERY:
+    if not (plain and exact and usable) or state.promise >= LITTLE or (n < _EVERY and len(state) % _EVERY):
         return None
     known = domain.to_unit(state.x.numpy())
     found = quadratic_minimum(known[view.order], state.values.numpy()[view.order, 0])

@@ -257,7 +257,7 @@ def _climb(score: Scored, domain: Domain, codes: Array, values: Array, evaluatio
     """Climb along the active real columns from each point; all points in lockstep, one switch pattern a time."""
     patterns = domain.active(codes)[:, domain.smooth]
     result, reached = codes.copy(), values.copy()
-    for pattern in np.unique(patterns, axis=0):
+    for pattern in patterns[:1] if patterns.all() else np.unique(patterns, axis=0):
         columns = domain.smooth[pattern]
         if not len(columns):
             continue
@@ -274,8 +274,9 @@ def _climb(score: Scored, domain: Domain, codes: Array, values: Array, evaluatio
         u = domain.to_unit(codes[rows])
         u[:, columns] = ends
         moved = domain.from_unit(u)
-        other = np.setdiff1d(np.arange(domain.dim), columns)
-        moved[:, other] = codes[rows][:, other]
+        held = np.ones(domain.dim, bool)
+        held[columns] = False
+        moved[:, held] = codes[rows][:, held]
         result[rows[better]], reached[rows[better]] = moved[better], -lows[better]
     return result, reached
 

@@ -16,7 +16,7 @@ from blackbox.algorithms.bayesian.joint import improve_jointly
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import JointEntropy, KnowledgeGradient, UserAcquisition, option_of
 from blackbox.algorithms.bayesian.proposal import ENUMERATE, LATER, LITTLE, RADIUS, Pace, Proposer, best_new
-from blackbox.algorithms.bayesian.quadratic import REASON, quadratic_point
+from blackbox.algorithms.bayesian.quadratic import FIRST, REASON, quadratic_point
 from blackbox.algorithms.bayesian.repeats import with_repeats
 from blackbox.algorithms.bayesian.scores import Score, make_score
 from blackbox.algorithms.bayesian.search import Effort, first_new, maximise_near
@@ -79,11 +79,19 @@ class SingleObjective:
             base = base.relative_to(domain.model(domain.fill(best, random)))
         anchors = domain.fill(best[:5], random)
         taken = np.concatenate([domain.model(state.x.numpy()), waiting]) if view.deterministic else waiting
-        if option_of(settings.acquisition) is None and n == 1 and not len(waiting) and not settings.cost_aware:
-            quick = quadratic_point(state, domain, view)
-            if quick is not None:
-                return quick, replace(view.state, reason=REASON)
-        return candidates(base, view.state, domain, best, anchors, taken, waiting, n, random, settings)
+        quick = None
+        if option_of(settings.acquisition) is None and not len(waiting) and not settings.cost_aware:
+            quick = quadratic_point(state, domain, view, n)
+        if quick is None:
+            return candidates(base, view.state, domain, best, anchors, taken, waiting, n, random, settings)
+        if n == 1:
+            return quick, replace(view.state, reason=REASON)
+        state, added = replace(view.state, reason=FIRST), domain.model(quick)
+        taken = np.concatenate([taken, added])
+        points, state = candidates(
+            base, state, domain, best, anchors, taken, added, n - 1, random, settings, later=True
+        )
+        return np.concatenate([quick, points]), state
 
 
 def candidates(
@@ -97,6 +105,8 @@ def candidates(
     n: int,
     random: np.random.Generator,
     settings: BayesianOptimization,
+    *,
+    later: bool = False,
 ) -> tuple[Array, BayesianState]:
     """Return n points by the acquisition of the settings, and the next state.
 
@@ -110,11 +120,13 @@ def candidates(
         Full codes of the first of them.
     taken, waiting : array, shape (t, d) and (p, d)
         Model points that are not to be proposed again, and those being evaluated.
+    later : bool, default False
+        Whether these points follow others of their batch, which were searched for thoroughly enough.
     """
     option = option_of(settings.acquisition)
     believed = base.condition(waiting)
     if option is None or not base.modes:
-        points, pace = _improving(believed, domain, anchors, taken, n, random, state)
+        points, pace = _improving(believed, domain, anchors, taken, n, random, state, later)
         state = replace(state, promise=pace.promise, turn=pace.turn)
     else:
         known = domain.model(domain.fill(best[:_KNOWN], random))
@@ -152,10 +164,13 @@ def _improving(
     n: int,
     random: np.random.Generator,
     state: BayesianState,
+    later: bool,
 ) -> tuple[Array, Pace]:
     """Return n points by log expected improvement, global, local and bold steps in turn."""
     chosen: list[Array] = []
     proposer = Proposer(acquisition, domain, anchors, taken, Pace(state.promise, state.turn), random)
+    if later:
+        proposer.hasten()
     while True:
         chosen.append(domain.canonical(proposer.next()[None]))
         if len(chosen) == n:

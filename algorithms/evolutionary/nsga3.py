@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from blackbox.algorithms.evolutionary.population import check_count
 from blackbox.algorithms.evolutionary.reference import das_dennis, das_dennis_size, spread_directions
 from blackbox.algorithms.evolutionary.survival import Normalization, initial_normalization, survive_nsga3
 from blackbox.errors import SettingError
+from blackbox.outcomes import has_finite_squares
 
 __all__ = ["NSGA3", "Directions", "make_directions"]
 
@@ -167,8 +167,7 @@ class NSGA3(Evolution):
         n = values.shape[-2]
         if total is None and constants.lattice is not None and is_compact(values):
             table = values.numpy()
-            flat = table.reshape(-1)
-            if math.isfinite(np.vdot(flat, flat)):  # so that nothing overflows on the way
+            if has_finite_squares(table):  # so that nothing overflows on the way
                 return _compact(constants.lattice, table, n_survivors, memory, uniforms.numpy())
             if values.dim() == 3:
                 return self._run_by_run(constants, values, n_survivors, memory, uniforms, told)

@@ -8,7 +8,7 @@ import torch
 
 import blackbox as bb
 from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
-from blackbox.algorithms.bayesian.quadratic import REASON, quadratic_minimum
+from blackbox.algorithms.bayesian.quadratic import FIRST, REASON, quadratic_minimum
 from blackbox.surrogates.kernels import Array
 
 CENTRE = np.array([0.3, 0.62, 0.45])
@@ -84,6 +84,18 @@ def test_a_search_solves_an_ill_conditioned_valley() -> None:
     value, quadratics = _search(0)
     assert value < 1e-12  # about 1e-3 without the quadratic
     assert quadratics > 0
+
+
+def test_batches_take_it_for_one_of_their_points() -> None:
+    optimizer = bb.Optimizer(bb.Space.box([0.0] * 3, [1.0] * 3), BayesianOptimization(), seed=0)
+    reasons = set()
+    for _ in range(6):
+        batch = optimizer.ask(8)
+        assert len(torch.unique(batch.x, dim=0)) == 8
+        reasons.add(optimizer.state()["kernel"]["reason"])
+        optimizer.tell(batch, ellipsoid(batch.x.numpy()))
+    assert FIRST in reasons
+    assert float(optimizer.result().values[0, 0]) < 1e-6
 
 
 def test_is_not_used_where_values_are_noisy() -> None:
