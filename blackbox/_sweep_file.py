@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ class SweepFile:
         return Finished(values, evaluations, failed, seconds, bool(batched))
 
     def store(self, finished: Iterable[tuple[Task, Finished]], *, checkpoint: str | None = None) -> None:
-        """Write runs, and remove the checkpoint that they grew out of; all of it or nothing."""
+        """Write runs, and remove the checkpoint of that key; all of it or nothing."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             for task, run in finished:
@@ -141,18 +142,30 @@ class SweepFile:
         except sqlite3.Error as error:
             raise explain(error, self._shown) from error
 
-    def checkpoint(self, key: str) -> Any:
-        """Return a state that was kept, or None."""
+    def checkpoints(self, wanted: Set[str]) -> dict[str, Any]:
+        """Return the states that were kept of some of the runs that are wanted, by the keys of their runs."""
+        found = {}
         try:
-            row = self._connection.execute("SELECT state FROM checkpoints WHERE key = ?", (key,)).fetchone()
+            for key in self._checkpoint_keys():
+                if not wanted.isdisjoint(key.split(",")):
+                    row = self._connection.execute("SELECT state FROM checkpoints WHERE key = ?", (key,)).fetchone()
+                    with suppress(StateError):  # damaged: those runs start anew
+                        found[key] = unpack(row[0], source=self._shown)
         except sqlite3.Error as error:
             raise explain(error, self._shown) from error
-        if row is None:
-            return None
+        return found
+
+    def drop_checkpoints(self, finished: Iterable[str]) -> None:
+        """Remove the states of which runs were finished: the others among them have a state of their own."""
+        known = set(finished)
         try:
-            return unpack(row[0], source=self._shown)
-        except StateError:
-            return None  # damaged: those runs start anew
+            keys = [(key,) for key in self._checkpoint_keys() if not known.isdisjoint(key.split(","))]
+            self._connection.executemany("DELETE FROM checkpoints WHERE key = ?", keys)
+        except sqlite3.Error as error:
+            raise explain(error, self._shown) from error
+
+    def _checkpoint_keys(self) -> list[str]:
+        return [str(row[0]) for row in self._connection.execute("SELECT key FROM checkpoints ORDER BY key")]
 
 
 def _digest(key: str, data: bytes, *counts: int) -> str:

@@ -151,8 +151,8 @@ class BatchRun:
             return self._budget.generations
         return (self._budget.evaluations or 0) // self._size
 
-    def run(self, after_generation: Callable[[BatchRun], None]) -> list[Finished]:
-        """Return what every run ends with.
+    def run(self, after_generation: Callable[[BatchRun], bool]) -> list[Finished] | None:
+        """Return what every run ends with; None where `after_generation` has said, by True, to stop before the end.
 
         Raises
         ------
@@ -165,7 +165,8 @@ class BatchRun:
             self._step()
             self.generation += 1
             self._seconds += time.perf_counter() - start
-            after_generation(self)
+            if after_generation(self) and self.generation < self.generations:
+                return None
         if rest:  # told, but no whole generation: it counts for the result only
             points = self._shown(self._batch.ask()[:, :rest])
             told = self._evaluated(points)
@@ -219,7 +220,8 @@ class BatchRun:
 
     def _note(self, values: Tensor, violations: Tensor, failed: Tensor) -> None:
         """Count failures, and keep the best feasible value where the result is the best of all that was told."""
-        self._failed = self._failed + failed.sum(-1)
+        if not failed.is_cpu or failed.numpy().any():
+            self._failed = self._failed + failed.sum(-1)
         if self._shell.capabilities.own_result:
             return
         usable = ~failed & (violations.clamp(min=0).sum(-1) <= 0)

@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from blackbox._sweep_file import SweepFile
-from blackbox._sweep_plan import Budget, Task
-from blackbox._sweep_runs import BatchRun, Finished, UnevenError, run_one
-from blackbox.algorithm import Algorithm
+from blackbox._sweep_parts import Part, Setting
+from blackbox._sweep_plan import Task
+from blackbox._sweep_runs import Finished, run_one
+from blackbox._sweep_team import Team, resumed
 from blackbox.algorithms.evolutionary.batched import can_batch, same_program
-from blackbox.errors import BlackboxError, StateError
 from blackbox.evaluation import describe as describe_failure
 from blackbox.executors import ProcessWorkers, WorkerError
-from blackbox.problem import FunctionProblem, Problem
+from blackbox.problem import FunctionProblem
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Bar", "Setting", "Work", "count_cores"]
+__all__ = ["Bar", "Work", "count_cores"]
 
 _CHECKPOINT_EVERY = 20.0  # seconds
 _MOST_BYTES = 1 << 30  # of the points of one program
 _MOST_ROWS_CPU = 1 << 13  # of one program: beyond, it leaves the cache
 _MOST_MEMBERS_CPU = 1000  # of one run: with more, runs are as fast alone, and can use all cores
 _ROW_COPIES = 12  # tables of the size of the population that a generation makes
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What all runs of a sweep share."""
-
-    algorithms: Mapping[str, Algorithm[Any]]
-    problems: Mapping[str, Problem]
-    budget: Budget
-    device: str
-    dtype: torch.dtype | None
 
 
 def count_cores() -> int:
@@ -69,14 +55,19 @@ class Bar:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        self._bar = Progress(*columns, console=Console(stderr=True), expand=True)
+        self._bar = Progress(*columns, console=Console(stderr=True), expand=True, auto_refresh=False)
         self._task = self._bar.add_task("sweep", total=total, completed=done)
-        self._bar.start()
 
-    def show(self, done: float, what: str) -> None:
-        """Show how many runs are done, and at which pair the work is."""
+    def start(self, *, by_itself: bool) -> None:
+        """Begin; whether a thread of its own moves it on, or `show` alone, so that this process can be forked."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=done, description=what)
+            self._bar.live.auto_refresh = by_itself
+            self._bar.start()
+
+    def show(self, done: float, what: str | None) -> None:
+        """Show how many runs are done, and at which pair the work is, where that has changed."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, description=what, refresh=True)
 
     def __enter__(self) -> Bar:
         return self
@@ -122,73 +113,51 @@ class Work:
 
     def run(self) -> None:
         """Do everything; each run is stored as soon as it is finished."""
+        self._bar.start(by_itself=not self._groups)
         try:
             if self._workers > 1 and len(self._single) > 1:
                 self._start_pool()
                 self._submit(self._single)
-            for group in self._groups:
-                self._run_group(group)
+            if self._groups:
+                self._run_programs()
             self._run_single()
         finally:
             if self._pool is not None:
                 self._pool.kill()
 
-    # -- one program -------------------------------------------------------------------------------------------
+    # -- programs: what a team asks and tells ------------------------------------------------------------------
 
-    def _run_group(self, tasks: Sequence[Task]) -> None:
-        key = hashlib.sha256("".join(task.key for task in tasks).encode()).hexdigest()
-        try:
-            runs = self._together(tasks, key)
-        except (KeyboardInterrupt, SystemExit, BlackboxError, MemoryError):
-            raise
-        except Exception:  # whatever the problem raises: run by run, it is known which of them fail
-            if self._pool is None:
-                self._single += tasks
-            else:
-                self._submit(tasks)
-            return
-        self._keep(list(zip(tasks, runs, strict=True)), checkpoint=key)
+    def _run_programs(self) -> None:
+        states = self._file.checkpoints({task.key for group in self._groups for task in group})
+        parts = [part for group in self._groups for part in resumed(Part(tuple(group)), states)]
+        Team(self._setting, self, parts, checkpoint_every=_CHECKPOINT_EVERY).run()
+        self._file.drop_checkpoints(self.finished)
 
-    def _together(self, tasks: Sequence[Task], key: str) -> list[Finished]:
-        for apart in (False, True):
-            batch = self._make_batch(tasks, apart=apart)
-            if not apart:
-                self._restore(batch, key)
-            try:
-                return batch.run(self._watch(tasks, key))
-            except UnevenError:
-                continue
-        raise AssertionError("runs that are evaluated apart cannot be uneven")
+    def keep(self, part: Part, runs: Sequence[Finished]) -> None:
+        """Store what the runs of a part ended with."""
+        self._keep(list(zip(part.tasks, runs, strict=True)), checkpoint=part.key)
+        self._bar.show(self._n_done, None)
 
-    def _make_batch(self, tasks: Sequence[Task], *, apart: bool) -> BatchRun:
-        setting = self._setting
-        algorithms = [setting.algorithms[task.algorithm] for task in tasks]
-        problem, seeds = setting.problems[tasks[0].problem], [task.seed for task in tasks]
-        return BatchRun(algorithms, problem, seeds, setting.budget, setting.device, setting.dtype, apart=apart)
+    def save(self, part: Part) -> None:
+        """Keep a checkpoint."""
+        self._file.save_checkpoint(part.key, part.state)
 
-    def _restore(self, batch: BatchRun, key: str) -> None:
-        state = self._file.checkpoint(key)
-        if state is not None:
-            try:
-                batch.restore(state)
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
-                raise StateError(f"file: the checkpoint of a group of runs is damaged: {error!r}") from None
+    def give_up(self, part: Part) -> None:
+        """Do the runs of a part one by one: it is then known which of them fail."""
+        if self._pool is None:
+            self._single += part.tasks
+        else:
+            self._submit(part.tasks)
 
-    def _watch(self, tasks: Sequence[Task], key: str) -> Callable[[BatchRun], None]:
-        last = time.monotonic()
-        name = f"{tasks[0].algorithm} on {tasks[0].problem}"
+    def tick(self, under_way: float, name: str) -> None:
+        """Show how many runs are done, and store what worker processes have finished."""
+        self._bar.show(self._n_done + under_way, name)
+        if self._running:
+            self._collect(0.0)
 
-        def look(batch: BatchRun) -> None:
-            nonlocal last
-            share = batch.generation / max(1, batch.generations)
-            self._bar.show(self._n_done + share * len(tasks), name)
-            if time.monotonic() - last > _CHECKPOINT_EVERY:
-                if batch.can_be_saved:
-                    self._file.save_checkpoint(key, batch.state())
-                self._collect(wait_for_one=False)
-                last = time.monotonic()
-
-        return look
+    def free_cores(self) -> int:
+        """Return how many processes there may be beside this one."""
+        return max(0, self._workers - 1 - len(self._running))
 
     # -- one by one --------------------------------------------------------------------------------------------
 
@@ -207,7 +176,7 @@ class Work:
 
     def _run_single(self) -> None:
         while self._running:
-            self._collect(wait_for_one=True)
+            self._collect(0.5)
         if self._pool is not None:
             return
         for task in self._single:
@@ -217,9 +186,9 @@ class Work:
             except Exception as error:  # a failing run is reported, and the others go on
                 self._fail(task, str(describe_failure(error)))
 
-    def _collect(self, *, wait_for_one: bool) -> None:
-        """Store what worker processes have finished."""
-        ready, _ = wait(self._running, None if wait_for_one else 0, FIRST_COMPLETED)
+    def _collect(self, seconds: float) -> None:
+        """Store what worker processes have finished, after waiting that long for it."""
+        ready, _ = wait(self._running, seconds, FIRST_COMPLETED)
         for future in ready:
             task = self._running.pop(future)
             try:
@@ -229,6 +198,8 @@ class Work:
                     raise
                 self._fail(task, str(error.failure))
             self._bar.show(self._n_done, f"{task.algorithm} on {task.problem}")
+        if not ready:
+            self._bar.show(self._n_done, None)
 
     def _keep(self, runs: Sequence[tuple[Task, Finished]], *, checkpoint: str | None = None) -> None:
         self._file.store(runs, checkpoint=checkpoint)

@@ -1,8 +1,8 @@
 """Sweeps: algorithms on problems over many seeds, compared.
 
 All seeds of one algorithm on one problem run as one tensor program where the algorithm is a generational evolutionary
-one (on a CPU, of at most 1,000 members: larger runs are as fast alone); every other run is a process of its own. A run
-gives exactly what `Optimizer(problem, algorithm, seed=seed)` gives alone.
+one (on a CPU, of at most 1,000 members: larger runs are as fast alone), shared among the cores where it pays; every
+other run is a process of its own. A run gives exactly what `Optimizer(problem, algorithm, seed=seed)` gives alone.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import torch
 
 from blackbox._sweep_file import SweepFile
 from blackbox._sweep_metrics import Metric
+from blackbox._sweep_parts import Setting
 from blackbox._sweep_plan import make_tasks, parse_algorithms, parse_budget, parse_problems, parse_seeds
 from blackbox._sweep_result import Cell, SweepResult, SweepRun
-from blackbox._sweep_work import Bar, Setting, Work, count_cores
+from blackbox._sweep_work import Bar, Work, count_cores
 from blackbox.algorithm import Algorithm
 from blackbox.errors import SettingError
 from blackbox.problem import Problem
@@ -64,8 +65,10 @@ def sweep(
     dtype : torch.dtype, optional
         As for `Optimizer`.
     workers : int, optional
-        Processes for the runs that share no program; 1 runs them in this one. Default: as many as there are cores,
-        1 on a GPU.
+        How many processes work at once, this one included where runs share a program: programs of the box-constrained
+        test problems of this package are shared with copies of this process (on Linux, while it has one thread), others
+        with fresh processes where several seconds are left to do. 1 does everything in this process. Default: as many
+        as there are cores, 1 on a GPU.
     batched : bool, default True
         False runs every run by itself.
     file : str or path, optional

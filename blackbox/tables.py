@@ -168,6 +168,10 @@ def _read(path: Path) -> tuple[dict[str, list[str]], list[int]]:
             raise SettingError(
                 f"{path}: expected distinct names in the header, got {shown(name)} in column {place + 1}"
             )
+    numbers = [_number(name) for name in names]
+    if None not in numbers or any(number is not None and number != int(number) for number in numbers):
+        first = shown(", ".join(names))
+        raise SettingError(f"{path}: expected the names of the columns in the first line, got {first}")
     if len(rows) == 1:
         raise SettingError(f"{path}: there is a header and no experiment")
     for line, cells in rows[1:]:

@@ -5,7 +5,8 @@ one number a position, and the data are cells of a table with one axis a positio
 with N1 and N2 combinations of levels. Then K = s K1 (x) K2 on the whole table, and a posterior mean at any point is
 u' A v, where A (N1, N2) holds the weights of the data, and u, v the products over the two halves: two small matrix
 products in place of n exponentials. The weights solve (K + noise I) a = y on the observed cells by conjugate
-gradients, preconditioned in the eigenvectors of K1 and K2.
+gradients. Eigenvalues of K fall fast, so that its largest eigenvectors, products of those of K1 and K2, and a multiple
+of the identity are all but its inverse, once it is known how the observed cells mix these few.
 
 Equal to `draw_posteriors` up to the tolerance, and hundreds of times faster for 30000 sequences of length 8.
 """
@@ -25,6 +26,8 @@ __all__ = ["SequenceDraws", "Table", "draw_sequence_posteriors"]
 
 _LARGEST = 1 << 10  # combinations of one half
 _BLOCK = 1 << 20  # numbers in one half's products that one block holds
+_LEADING = 600  # eigenvectors that are inverted exactly
+_ROUNDING = 1e-6  # of sums in float32
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ def draw_sequence_posteriors(
 ) -> SequenceDraws:
     """Condition S Gaussian processes on one data set of sequences.
 
-    O(S iterations N1 N2 (N1 + N2)) time, O(S N1 N2) memory, float64.
+    O(S (n p^2 + iterations (N1 N2 (N1 + N2) + p^2))) time, p <= 600, O(S (N1 N2 + p^2)) memory, float64.
 
     Parameters
     ----------
@@ -244,7 +247,9 @@ class _System:
     right: Tensor
     left_vectors: Tensor
     right_vectors: Tensor
-    inverse: Tensor
+    leading: Tensor
+    factor: Tensor
+    rest: Tensor
     seen: Tensor
     noise: float
 
@@ -254,16 +259,25 @@ class _System:
         left, right = (table.covariance(half, lengths) for half in table.halves)
         left = left * scales[:, None, None]
         (a, left_vectors), (b, right_vectors) = torch.linalg.eigh(left), torch.linalg.eigh(right)
-        spectrum = a.clamp(min=0)[:, :, None] * b.clamp(min=0)[:, None, :]
-        inverse = 1 / (seen.mean() * spectrum + noise)
-        return cls(left, right, left_vectors, right_vectors, inverse, seen, noise)
+        spectrum = (a.clamp(min=0)[:, :, None] * b.clamp(min=0)[:, None, :]).flatten(1)
+        count = max(1, min(_LEADING, int(seen.sum()) // 4))
+        large, leading = spectrum.topk(count, dim=1)
+        # All other eigenvalues as one: a cell's share of them.
+        rest = noise + (spectrum.sum(1) - large.sum(1)).clamp(min=0) / seen.numel()
+        overlaps = _overlaps(left_vectors, right_vectors, leading, seen)
+        overlaps.diagonal(dim1=1, dim2=2).add_(rest[:, None] / large.clamp(min=1e-12) + _ROUNDING)
+        factor = torch.linalg.cholesky(overlaps)
+        return cls(left, right, left_vectors, right_vectors, leading, factor, rest[:, None, None], seen, noise)
 
     def apply(self, v: Tensor) -> Tensor:
         return (self.left @ v @ self.right).mul_(self.seen).add_(v, alpha=self.noise)
 
     def precondition(self, v: Tensor) -> Tensor:
-        inner = (self.left_vectors.mT @ v @ self.right_vectors).mul_(self.inverse)
-        return (self.left_vectors @ inner @ self.right_vectors.mT).mul_(self.seen)
+        """Return (U L U' + rest I)^-1 v, U the leading eigenvectors on the observed cells (Woodbury's identity)."""
+        modes = (self.left_vectors.mT @ v @ self.right_vectors).flatten(1)
+        inner = torch.cholesky_solve(modes.gather(1, self.leading)[:, :, None], self.factor)[:, :, 0]
+        modes = torch.zeros_like(modes).scatter_(1, self.leading, inner).view_as(v)
+        return (v - (self.left_vectors @ modes @ self.right_vectors.mT).mul_(self.seen)) / self.rest
 
     def solve(self, target: Tensor, tolerance: float, iterations: int) -> tuple[Tensor, float, int]:
         """Return the solutions, shape (S, N1, N2), the largest relative residual, and the iterations made."""
@@ -286,3 +300,17 @@ class _System:
         else:
             done = iterations
         return x, float(r.norm(dim=(1, 2)).max() / size), done
+
+
+def _overlaps(left: Tensor, right: Tensor, leading: Tensor, seen: Tensor) -> Tensor:
+    """Return the products of the leading eigenvectors on the observed cells, shape (S, p, p), float64."""
+    cells = seen.flatten().nonzero()[:, 0]
+    first, second = cells // seen.shape[1], cells % seen.shape[1]
+    sums = leading.new_zeros((*leading.shape, leading.shape[1]), dtype=torch.float64)
+    block = max(1, _BLOCK // leading.shape[1])
+    for s, chosen in enumerate(leading):  # in float32: twice as fast, and only a preconditioner
+        a, b = left[s][:, chosen // seen.shape[1]].float(), right[s][:, chosen % seen.shape[1]].float()
+        for start in range(0, len(cells), block):
+            rows = a[first[start : start + block]] * b[second[start : start + block]]
+            sums[s] += rows.T @ rows
+    return sums

@@ -85,6 +85,8 @@ def test_a_constant_column_is_held(tmp_path: Path) -> None:
     [
         ("", "the file is empty"),
         ("a,y\n", "there is a header and no experiment"),
+        ("1,2\n3,4\n", "expected the names of the columns in the first line, got '1, 2'"),
+        ("0.5,red,2\n0.7,blue,4\n", "expected the names of the columns in the first line"),
         ("a,b\n1,2\n", r"there is no column 'y'; it has 'a', 'b'"),
         ("a,Y\n1,2\n", r"there is no column 'y'; it has 'a', 'Y'"),
         ("a,a,y\n1,2,3\n", "expected distinct names in the header, got 'a' in column 2"),

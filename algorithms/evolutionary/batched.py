@@ -29,6 +29,7 @@ __all__ = ["BATCHED_SETTINGS", "Batchable", "BatchedEvolution", "can_batch", "sa
 
 Batchable: TypeAlias = Evolution | DE
 BATCHED_SETTINGS = ("crossover_eta", "crossover_probability", "mutation_eta")
+_REPRODUCTION_SETTINGS = (*BATCHED_SETTINGS, "early_crossover_probability")
 
 
 def can_batch(algorithm: Any) -> bool:
@@ -87,12 +88,16 @@ class BatchedEvolution:
         self.memory = {name: t.expand(self.runs, *t.shape).clone() for name, t in first.memory.items()}
         self.pool = torch.zeros((self.runs, 1), dtype=torch.int64, device=spec.device)
         self.told = 0
+        self._is_sound = False  # all runs are known to have a whole population without failed rows
+        self._numbers: dict[int, tuple[Tensor, tuple[Tensor, ...]]] = {}
         self._has_places = isinstance(self.algorithm, (MOEAD, DE))
 
     # -- the two verbs -----------------------------------------------------------------------------------------
 
     def ask(self) -> Tensor:
         """Return a generation of every run, shape (B, N, d)."""
+        if self._is_sound:
+            return self._children(slice(None), self.generators)
         empty = self.pool[:, 0] == 0
         if self.told < self.size or bool(empty.all()):
             return self._random_points(range(self.runs))
@@ -148,7 +153,7 @@ class BatchedEvolution:
             tree[name].to(device) for name in ("x", "values", "violations", "pool")
         )
         self.memory = {name: tensor.to(device) for name, tensor in tree["memory"].items()}
-        self.told = int(tree["told"])
+        self.told, self._is_sound = int(tree["told"]), False
         self.generators = [restore_generator(state, device) for state in tree["generators"]]
 
     # -- the steps ---------------------------------------------------------------------------------------------
@@ -159,34 +164,50 @@ class BatchedEvolution:
 
     def _children(self, rows: slice, generators: Sequence[torch.Generator]) -> Tensor:
         algorithm, x, n = self.algorithm, self.x[rows], self.x.shape[1]
-        total, places = total_violation(self.violations[rows]), torch.arange(self.size, device=self.spec.device)
+        total = total_violation(self.violations[rows])
         if isinstance(algorithm, DE):
             uniforms = draw(generators, algorithm.trial_draws(self.spec.dim, self.size), dtype=self.spec.dtype)
+            places = torch.arange(self.size, device=self.spec.device)
             return algorithm.trials(self.spec, x, self.values[rows], total, places, uniforms)
         tools = self.tools if rows == slice(None) else _one_of(self.tools, rows)
-        is_full = bool((self.pool[rows] == n).all())
+        is_full = self._is_sound or bool((self.pool[rows] == n).all())
+        early = algorithm.is_early(self.told)
         if isinstance(algorithm, MOEAD):
             uniforms = draw(generators, algorithm.place_draws(tools, self.size), dtype=self.spec.dtype)
             usable = None if is_full else usable_members(self.values[rows])
-            return algorithm.place_offspring(tools, x, usable, places, uniforms)
-        uniforms = draw(generators, algorithm.offspring_draws(tools, n, self.size), dtype=self.spec.dtype)
-        return algorithm.offspring(tools, x, total, n if is_full else self.pool[rows], self.size, uniforms)
+            places = torch.arange(self.size, device=self.spec.device)
+            return algorithm.place_offspring(tools, x, usable, places, uniforms, early=early)
+        uniforms = self._draw(generators, algorithm.offspring_draws(tools, n, self.size))
+        pool = n if is_full else self.pool[rows]
+        return algorithm.offspring(tools, x, total, pool, self.size, uniforms, early=early)
+
+    def _draw(self, generators: Sequence[torch.Generator], count: int) -> Tensor:
+        """Return uniform numbers, shape (B, count), in memory that the next call for as many uses again."""
+        if count not in self._numbers:
+            table = torch.empty((self.runs, count), dtype=self.spec.dtype, device=self.spec.device)
+            self._numbers[count] = table, table.unbind()
+        table, rows = self._numbers[count]
+        for row, generator in zip(rows, generators, strict=False):
+            row.uniform_(generator=generator)
+        return table[: len(generators)] if len(generators) < self.runs else table
 
     def _survive(self, x: Tensor, values: Tensor, violations: Tensor) -> None:
         assert isinstance(self.algorithm, Evolution)
         x, values, violations = self._joined(x, values, violations)
         n, m = values.shape[1:]
         count = self.algorithm.survival_draws(self.tools.constants, n, m)
-        uniforms = draw(self.generators, count, dtype=self.spec.dtype)
+        uniforms = self._draw(self.generators, count)
         self.told += self.size
         kept = min(n, self.size)
         rows, self.memory, parents, is_sound = self.algorithm.survive(
             self.tools.constants, values, total_violation(violations), kept, self.memory, uniforms, self.told
         )
         self._keep(x, values, violations, rows)
-        if is_sound and parents is None:
-            self.pool = torch.full_like(self.pool, kept)
+        if is_sound and parents is None and kept == self.size:
+            if not self._is_sound:
+                self.pool, self._is_sound = torch.full_like(self.pool, kept), True
             return
+        self._is_sound = False
         usable = usable_members(self.values).sum(-1, keepdim=True)
         wanted = usable if parents is None else torch.minimum(parents.reshape(-1, 1), usable).clamp(min=1)
         self.pool = torch.where(usable > 0, wanted, 0)
@@ -233,7 +254,7 @@ def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
         nothing: Any = None
         return Tools(nothing, None)
     tools = first.tools(spec)
-    for name in BATCHED_SETTINGS:
+    for name in _REPRODUCTION_SETTINGS:
         settings = [_setting(algorithm, name, spec) for algorithm in algorithms]
         if len(set(settings)) > 1:
             shape = (-1, 1) if name == "mutation_eta" else (-1, 1, 1)
@@ -243,8 +264,9 @@ def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
 
 
 def _setting(algorithm: Batchable, name: str, spec: Spec) -> float:
-    if name == "crossover_probability" and isinstance(algorithm, Evolution):
-        return algorithm.crossing(spec)
+    if isinstance(algorithm, Evolution) and name.endswith("crossover_probability"):
+        later, early = algorithm.crossing(spec)
+        return later if name == "crossover_probability" else early
     return float(getattr(algorithm, name))
 
 
@@ -253,7 +275,7 @@ def _one_of(tools: Tools, rows: slice) -> Tools:
     import copy
 
     reproduction = copy.copy(tools.reproduction)
-    for name in BATCHED_SETTINGS:
+    for name in _REPRODUCTION_SETTINGS:
         setting = getattr(reproduction, name)
         if isinstance(setting, Tensor):
             setattr(reproduction, name, setting[rows])

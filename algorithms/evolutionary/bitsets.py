@@ -54,7 +54,7 @@ def bitset_fronts(columns: Array, stop: int) -> Index:
     dominators = _dominators(values)
     is_first = _is_empty(dominators).reshape(runs, n)
     if (np.count_nonzero(is_first, axis=1) >= stop).all():
-        found = np.where(is_first, 0, n)
+        found = np.multiply(~is_first, n, dtype=np.int64)
     else:
         words = dominators.shape[1]
         found = _peeled(np.ascontiguousarray(dominators.T).reshape(words, runs, n), is_first, stop)
@@ -90,10 +90,11 @@ def _dominators(values: Array) -> Words:
     if m > 1:
         tables = (m - 1) * runs
         order = values[1:].argsort(axis=2).reshape(tables, n)
-        unions = alone.take(order.T, axis=0)
-        np.bitwise_or.accumulate(unions, axis=0, out=unions)
-        place = (order + np.arange(0, tables * n, n)[:, None]).reshape(-1)
-        pointer = _pointers(values[1:].reshape(-1).take(place), place, tables)
+        unions = alone.take(order, axis=0)
+        np.bitwise_or.accumulate(unions, axis=1, out=unions)
+        order += np.arange(0, tables * n, n)[:, None]
+        place = order.reshape(-1)
+        pointer = _pointers(values[1:].reshape(-1).take(place), place, n)
         unions = unions.reshape(n * tables, -1)
         for plane in pointer.reshape(m - 1, -1):
             sets &= unions.take(plane, axis=0)
@@ -106,7 +107,7 @@ def _dominators(values: Array) -> Words:
     return sets
 
 
-def _pointers(ordered: Array, place: Index, tables: int) -> Index:
+def _pointers(ordered: Array, place: Index, n: int) -> Index:
     """Return for each row of each table where the union of all rows that are no worse stands among the unions.
 
     Parameters
@@ -114,17 +115,17 @@ def _pointers(ordered: Array, place: Index, tables: int) -> Index:
     ordered, place : array, shape (t n,)
         The values of every table in ascending order, and which row each of them belongs to.
     """
-    n = len(place) // tables
     pointer = np.empty_like(place)
-    pointer[place] = (np.arange(0, n * tables, tables) + np.arange(tables)[:, None]).reshape(-1)
+    pointer[place] = np.arange(len(place))
     is_tied = np.zeros(len(place), dtype=bool)  # with the next one
     np.equal(ordered[1:], ordered[:-1], out=is_tied[:-1])
     is_tied[n - 1 :: n] = False
     tied = is_tied.nonzero()[0]
     if len(tied):  # up to the last of the equal ones
-        ends = (np.append(tied[1:] - tied[:-1], 2) > 1).nonzero()[0]
-        last = np.repeat(tied[ends] + 1, np.diff(ends, prepend=-1))
-        pointer[place[tied]] = last % n * tables + last // n
+        is_last = np.ones(len(tied), dtype=bool)
+        np.greater(tied[1:], tied[:-1] + 1, out=is_last[:-1])
+        last = np.where(is_last, tied + 1, len(place))
+        pointer[place.take(tied)] = np.minimum.accumulate(last[::-1])[::-1]
     return pointer
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from blackbox.algorithms.evolutionary.bitsets import MOST_BITS, bitset_fronts
 from blackbox.algorithms.evolutionary.compact_association import Lattice, associate_columns
 from blackbox.algorithms.evolutionary.niching import LOWER_DIGITS as _DIGITS
-from blackbox.algorithms.evolutionary.niching import cell_size
+from blackbox.algorithms.evolutionary.niching import NEAR_AXIS, cell_size
 from blackbox.algorithms.evolutionary.ranking import compiled_ranks
 
 __all__ = ["survivors_nsga3"]
@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 _OFF_AXIS = 1e6
-_NEAR_AXIS = 1e-5
 _FAR_OUT = 1e15
+_FAR_AWAY = np.array([np.inf, 0.0])
 
 
 def survivors_nsga3(
@@ -61,11 +61,13 @@ def survivors_nsga3(
     gaps = table - ideal.T[:, :, None]
     rows = gaps[:, :, :n]
     stays = is_first
-    worst_front = worst_all = _worst(rows, mask)
+    far = away = None if mask is None else _FAR_AWAY.take(mask)  # infinite for all rows that are not marked
+    worst_front = worst_all = _worst(rows, far)
     if cutoff is not None:
         stays = rank <= cutoff
-        worst_all = _worst(rows, stays)
-    extremes = _extremes(table, gaps, mask, _NEAR_AXIS * worst_front)
+        away = _FAR_AWAY.take(stays)
+        worst_all = _worst(rows, away)
+    extremes = _extremes(table, gaps, far, NEAR_AXIS * worst_front)
     width = _widths(extremes - ideal[:, None], worst_front.T, worst_all.T, ideal)
     h = rows / width.T[:, :, None]
     np.minimum(h, _FAR_OUT, out=h)
@@ -75,7 +77,8 @@ def survivors_nsga3(
     if front is not None:
         chosen = _from_front(niche, distance, uniforms[0, 0].take(front), uniforms[0, 1], n_survivors, n_niches, cell)
         return front.take(chosen)[None], ideal, extremes
-    chosen = _by_niche(rank, cutoff, stays, niche, distance, uniforms, n_survivors, n_niches, cell)
+    assert away is not None  # rows are marked unless there is one front of one run
+    chosen = _by_niche(rank, cutoff, stays, away, niche, distance, uniforms, n_survivors, n_niches, cell)
     return chosen, ideal, extremes
 
 
@@ -98,20 +101,19 @@ def _fronts(values: Array, n_survivors: int) -> tuple[Index, NDArray[np.bool_], 
     return rank, is_first, cutoff if cutoff.any() else None
 
 
-def _worst(gaps: Array, mask: NDArray[np.bool_] | None) -> Array:
-    """Return the largest of the gaps of the marked rows, or of all, shape (m, B)."""
-    shown = gaps if mask is None else np.minimum(gaps, np.where(mask, np.inf, 0.0))
-    worst: Array = np.maximum.reduce(shown, axis=2)
+def _worst(gaps: Array, far: Array | None) -> Array:
+    """Return the largest of the gaps of the rows that are not far, or of all, shape (m, B)."""
+    worst: Array = np.maximum.reduce(gaps if far is None else gaps - far, axis=2)
     return worst
 
 
-def _extremes(table: Array, gaps: Array, mask: NDArray[np.bool_] | None, tolerance: Array) -> Array:
-    """Return the extreme points, shape (B, m, m), a row for each axis, of the marked rows, or all, and of before."""
+def _extremes(table: Array, gaps: Array, far: Array | None, tolerance: Array) -> Array:
+    """Return the extreme points, shape (B, m, m), a row for each axis, of rows that are not far, and of before."""
     m, runs, size = gaps.shape
     gaps = np.where(gaps < tolerance[:, :, None], 0.0, gaps)
-    if mask is not None:
+    if far is not None:
         rows = gaps[:, :, : size - m]
-        np.maximum(rows, np.where(mask, 0.0, np.inf), out=rows)
+        rows += far
     if m > 1:
         np.maximum(gaps, _largest_others(gaps * _OFF_AXIS), out=gaps)
     nearest = gaps.argmin(2)
@@ -158,7 +160,7 @@ def _widths(system: Array, worst_front: Array, worst_all: Array, ideal: Array) -
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if m == 3:
             normal, reach, error = _plane(*system.transpose(1, 2, 0))
-            width = np.stack([reach / component for component in normal], axis=1)
+            width = (reach / np.array(normal)).T
             well_posed = error <= 1e-6 * np.abs(reach)
         else:
             ones = torch.ones((runs, m, 1), dtype=torch.float64)
@@ -203,6 +205,7 @@ def _by_niche(
     rank: Index,
     cutoff: Index | None,
     stays: NDArray[np.bool_],
+    away: Array,
     niche: Index,
     distance: Array,
     uniforms: Array,
@@ -219,8 +222,9 @@ def _by_niche(
     empty = stays.reshape(-1)
     if cutoff is not None:
         is_earlier = rank < cutoff
-        members = np.bincount(home[is_earlier], minlength=runs * n_niches).take(home)
-        empty = empty & (members == 0).reshape(-1)
+        members = np.bincount(home[is_earlier], minlength=runs * n_niches)
+        empty = empty & (members == 0).take(flat_home)
+        members = members.reshape(runs, n_niches)
     # Candidates by niche, inside by their keys, after the earlier fronts in theirs; then the rest.
     key = _lots_inside(lots, distance.reshape(runs, n), cell)
     first = empty.nonzero()[0]
@@ -228,23 +232,22 @@ def _by_niche(
         leads = _nearest(flat_home.take(first), distance.take(first), lots.reshape(-1).take(first), runs * n_niches)
         key.reshape(-1)[first.take(leads)] = 0.0
     key += niche.reshape(runs, n)
-    np.maximum(key, np.where(stays, 0.0, np.inf), out=key)
+    key += away
     if cutoff is not None:
         np.copyto(key, (rank - n) + index / n, where=is_earlier)
     order = key.argsort(axis=1)
     where = order + offset
-    house = flat_home.take(where)
-    start = np.zeros((runs, n), dtype=np.int64)
-    np.multiply(house[:, 1:] != house[:, :-1], index[1:], out=start[:, 1:])
+    # How many come before the first candidate of every niche, less those that it has from earlier fronts.
+    candidates = (stays & ~is_earlier).reshape(-1).nonzero()[0] if cutoff is not None else first
+    size = np.bincount(flat_home.take(candidates), minlength=runs * n_niches).reshape(runs, n_niches)
+    before = np.add.accumulate(size, axis=1)
+    before -= size
     if cutoff is not None:
         n_earlier = np.count_nonzero(is_earlier, axis=1)[:, None]
-        np.maximum(start, n_earlier, out=start)
-    np.maximum.accumulate(start, axis=1, out=start)
-    np.subtract(index, start, out=start)
-    if cutoff is not None:
-        start += members.take(where)
-    level = start + between
-    np.copyto(level, np.inf, where=index >= np.count_nonzero(stays, axis=1)[:, None])
+        before += n_earlier
+        before -= members
+    level: Array = (index - before.take(flat_home.take(where))) + between
+    level += away.take(where)
     if cutoff is not None:
         np.copyto(level, (index - n).astype(np.float64), where=index < n_earlier)
     rows = level.argsort(axis=1)[:, :n_survivors]

@@ -17,7 +17,7 @@ from blackbox.surrogates.walks import Ends, WalkTable, tabulate_walks, walk
 
 __all__ = ["Learned", "PairSource", "learn"]
 
-_WORTH = 8  # functions from which tabulated walks cost less
+_WORTH = 16  # functions from which tabulated walks cost less
 _PAIRS, _FEWEST, _MOST = 8192, 8, 256  # pairs of an epoch, and the functions that make them
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,11 @@ import torch
 from torch import Tensor
 
 import blackbox as bb
+from blackbox.algorithm import Spec
+from blackbox.algorithms.offline._data import Told, training_set
 from blackbox.algorithms.offline._designs import one_changed
+from blackbox.algorithms.offline._root_data import Standardised
+from blackbox.algorithms.offline._root_training import PairSource
 from blackbox.algorithms.offline.root import ROOT, Proposing, ROOTState, Synthetic, Walks
 from blackbox.errors import NotReadyError, SettingError, SpaceError
 from blackbox.parameters import Categorical, Integer, Real
@@ -289,15 +294,29 @@ def test_a_changed_column_may_turn_others_on() -> None:
     assert [sorted(config) for config in space.decode(found)] == [["kind", "only_v"], ["kind"]]
 
 
-def test_published_settings_for_sequences_draw_other_rows_for_every_epoch() -> None:
+@pytest.mark.parametrize("per_epoch", [8, 16])  # the published number; so many that walks are tabulated
+def test_published_settings_for_sequences_draw_other_rows_for_every_epoch(per_epoch: int) -> None:
     space = bb.Space({f"p{i}": Categorical(list("ACGT")) for i in range(6)})
     x = points(300, space)
     published = ROOT.published(sequences=True, rows=100, epochs=2, best_possible=-6.0)
-    small = replace(published, bridge=replace(published.bridge, width=16))
-    told = optimizer(space, replace(small, walks=replace(published.walks, starts=64, steps=5)), maximize=True)
+    small = replace(
+        published,
+        synthetic=replace(published.synthetic, per_epoch=per_epoch),
+        bridge=replace(published.bridge, width=16),
+        walks=replace(published.walks, starts=64, steps=5),
+    )
+    told = optimizer(space, small, maximize=True)
     told.tell(space.batch(x), (x == 2).sum(1).double())
     batch = told.ask(20)
     assert len(torch.unique(batch.x, dim=0)) == 20
     learned = state_of(told).learned
     assert learned is not None
-    assert learned.tabulated <= published.walks.tolerance
+    assert math.isnan(learned.tabulated) if per_epoch == 8 else learned.tabulated <= published.walks.tolerance
+    data = Standardised.of(Spec(space), training_set(Told(x, -(x == 2).sum(1, keepdim=True).double())))
+    source = PairSource.of(data, small.synthetic, small.walks, 2, torch.Generator().manual_seed(0))
+    drawn = []
+    for _ in source.epochs():
+        assert source.rows is not None
+        drawn.append(set(source.rows.tolist()))
+    assert [len(rows) for rows in drawn] == [100, 100]
+    assert drawn[0] != drawn[1]
