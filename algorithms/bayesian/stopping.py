@@ -186,7 +186,8 @@ def _advice(
     width = math.sqrt(_confidence(domain.dim, len(state)))
 
     def back(standardised: float) -> float:
-        return float(warp.inverse(np.array([standardised * standard.spread + standard.shift]))[0])
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(warp.inverse(np.array([standardised * standard.spread + standard.shift]))[0])
 
     with np.errstate(all="ignore"), one_thread():
         found = maximise(score, domain, anchors, random, Effort())
