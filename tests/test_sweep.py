@@ -146,16 +146,29 @@ def test_settings_that_are_numbers_share_a_program(monkeypatch: pytest.MonkeyPat
             assert torch.equal(run.values, alone(algorithm, ZDT1(), run.seed, 160).values)
 
 
-@pytest.mark.parametrize(("m", "chance"), [(3, 0.5), (4, 0.3)])
-def test_the_default_crossing_is_that_of_the_objectives(m: int, chance: float) -> None:
+@pytest.mark.parametrize(
+    ("kind", "m", "early", "late"), [(NSGA3, 3, 0.85, 0.4), (NSGA3, 4, 0.85, 0.3), (MOEAD, 4, 0.3, 0.3)]
+)
+def test_the_default_crossing_is_that_of_the_objectives_and_the_age(
+    kind: Any, m: int, early: float, late: float
+) -> None:
     problem = DTLZ2(m + 3, m)
-    algorithms = {"default": NSGA3(12), "same": NSGA3(12, crossover_probability=chance), "other": NSGA3(12, 30.0, 0.9)}
-    result = bb.sweep(algorithms, problem, seeds=2, generations=6, workers=1)
-    for run in result.runs:
-        assert torch.equal(run.values, alone(algorithms[run.algorithm], problem, run.seed, 72).values)
-    default, same, other = ([run.values for run in result.runs_of(name, "DTLZ2")] for name in algorithms)
-    assert all(torch.equal(a, b) for a, b in zip(default, same, strict=True))
-    assert not any(torch.equal(a, b) for a, b in zip(default, other, strict=True))
+    algorithms = {
+        "default": kind(4),
+        "early": kind(4, crossover_probability=early),
+        "late": kind(4, crossover_probability=late),
+        "other": kind(4, crossover_probability=0.9),
+    }
+    for generations in (25, 27):
+        result = bb.sweep(algorithms, problem, seeds=2, generations=generations, workers=1)
+        for run in result.runs:
+            expected = alone(algorithms[run.algorithm], problem, run.seed, 4 * generations)
+            assert torch.equal(run.values, expected.values)
+        found = {name: [run.values for run in result.runs_of(name, "DTLZ2")] for name in algorithms}
+        is_same = {name: all(map(torch.equal, found["default"], values)) for name, values in found.items()}
+        assert not is_same["other"]
+        assert is_same["late"] == (early == late)
+        assert is_same["early"] == (early == late or generations == 25)
 
 
 @pytest.mark.parametrize("problem", [Uneven(), Noisy(Rastrigin(3), 0.1, seed=4)], ids=["uneven", "noisy"])

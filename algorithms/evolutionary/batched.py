@@ -29,6 +29,7 @@ __all__ = ["BATCHED_SETTINGS", "Batchable", "BatchedEvolution", "can_batch", "sa
 
 Batchable: TypeAlias = Evolution | DE
 BATCHED_SETTINGS = ("crossover_eta", "crossover_probability", "mutation_eta")
+_REPRODUCTION_SETTINGS = (*BATCHED_SETTINGS, "early_crossover_probability")
 
 
 def can_batch(algorithm: Any) -> bool:
@@ -170,13 +171,15 @@ class BatchedEvolution:
             return algorithm.trials(self.spec, x, self.values[rows], total, places, uniforms)
         tools = self.tools if rows == slice(None) else _one_of(self.tools, rows)
         is_full = self._is_sound or bool((self.pool[rows] == n).all())
+        early = algorithm.is_early(self.told)
         if isinstance(algorithm, MOEAD):
             uniforms = draw(generators, algorithm.place_draws(tools, self.size), dtype=self.spec.dtype)
             usable = None if is_full else usable_members(self.values[rows])
             places = torch.arange(self.size, device=self.spec.device)
-            return algorithm.place_offspring(tools, x, usable, places, uniforms)
+            return algorithm.place_offspring(tools, x, usable, places, uniforms, early=early)
         uniforms = self._draw(generators, algorithm.offspring_draws(tools, n, self.size))
-        return algorithm.offspring(tools, x, total, n if is_full else self.pool[rows], self.size, uniforms)
+        pool = n if is_full else self.pool[rows]
+        return algorithm.offspring(tools, x, total, pool, self.size, uniforms, early=early)
 
     def _draw(self, generators: Sequence[torch.Generator], count: int) -> Tensor:
         """Return uniform numbers, shape (B, count), in memory that the next call for as many uses again."""
@@ -251,7 +254,7 @@ def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
         nothing: Any = None
         return Tools(nothing, None)
     tools = first.tools(spec)
-    for name in BATCHED_SETTINGS:
+    for name in _REPRODUCTION_SETTINGS:
         settings = [_setting(algorithm, name, spec) for algorithm in algorithms]
         if len(set(settings)) > 1:
             shape = (-1, 1) if name == "mutation_eta" else (-1, 1, 1)
@@ -261,8 +264,9 @@ def _tools(algorithms: Sequence[Batchable], spec: Spec) -> Tools:
 
 
 def _setting(algorithm: Batchable, name: str, spec: Spec) -> float:
-    if name == "crossover_probability" and isinstance(algorithm, Evolution):
-        return algorithm.crossing(spec)
+    if isinstance(algorithm, Evolution) and name.endswith("crossover_probability"):
+        later, early = algorithm.crossing(spec)
+        return later if name == "crossover_probability" else early
     return float(getattr(algorithm, name))
 
 
@@ -271,7 +275,7 @@ def _one_of(tools: Tools, rows: slice) -> Tools:
     import copy
 
     reproduction = copy.copy(tools.reproduction)
-    for name in BATCHED_SETTINGS:
+    for name in _REPRODUCTION_SETTINGS:
         setting = getattr(reproduction, name)
         if isinstance(setting, Tensor):
             setattr(reproduction, name, setting[rows])

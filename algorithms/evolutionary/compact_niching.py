@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from blackbox.algorithms.evolutionary.compact_association import Lattice, associate_columns
 from blackbox.algorithms.evolutionary.compact_fronts import needed_fronts
 from blackbox.algorithms.evolutionary.niching import LOWER_DIGITS as _DIGITS
-from blackbox.algorithms.evolutionary.niching import cell_size
+from blackbox.algorithms.evolutionary.niching import NEAR_AXIS, cell_size
 
 __all__ = ["survivors_nsga3"]
 
@@ -24,7 +24,6 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 _OFF_AXIS = 1e6
-_NEAR_AXIS = 1e-5
 _FAR_OUT = 1e15
 _FAR_AWAY = np.array([np.inf, 0.0])
 
@@ -67,7 +66,7 @@ def survivors_nsga3(
         stays = rank <= cutoff
         away = _FAR_AWAY.take(stays)
         worst_all = _worst(rows, away)
-    extremes = _extremes(table, gaps, far, _NEAR_AXIS * worst_front)
+    extremes = _extremes(table, gaps, far, NEAR_AXIS * worst_front)
     width = _widths(extremes - ideal[:, None], worst_front.T, worst_all.T, ideal)
     h = rows / width.T[:, :, None]
     np.minimum(h, _FAR_OUT, out=h)

@@ -34,6 +34,7 @@ __all__ = ["Evolution", "Survivors", "Tools"]
 _MANY = 2**31
 _FEW_OBJECTIVES = 3
 _CROSSING, _CROSSING_OF_MANY = 0.5, 0.3  # with many objectives parents are far apart, and mixtures of them poor
+_EARLY_GENERATIONS = 25
 
 
 class Tools(NamedTuple):
@@ -66,7 +67,8 @@ class Evolution:
     crossover_eta : float
         Distribution index of simulated binary crossover.
     crossover_probability : float or None, default 0.5
-        Chance of each variable to be crossed. None: 0.5 for up to three objectives, 0.3 for more.
+        Chance of each variable to be crossed. None: 0.5 for up to three objectives, 0.3 for more; some kinds take
+        another chance in their first 25 generations.
     mutation_eta : float
         Distribution index of polynomial mutation.
     mutation_probability : float, optional
@@ -105,11 +107,16 @@ class Evolution:
         """Return constants that `survive` needs; called once for each search."""
         return None
 
-    def crossing(self, spec: Spec) -> float:
-        """Return the chance of each variable to be crossed."""
+    def crossing(self, spec: Spec) -> tuple[float, float]:
+        """Return the chance of each variable to be crossed, and that chance early in the search."""
         if self.crossover_probability is not None:
-            return self.crossover_probability
-        return _CROSSING if spec.n_objectives <= _FEW_OBJECTIVES else _CROSSING_OF_MANY
+            return self.crossover_probability, self.crossover_probability
+        chance = _CROSSING if spec.n_objectives <= _FEW_OBJECTIVES else _CROSSING_OF_MANY
+        return chance, chance
+
+    def is_early(self, told: int) -> bool:
+        """Return whether a search that was told so many rows is at its beginning."""
+        return told < _EARLY_GENERATIONS * self.population_size
 
     def first_memory(self, spec: Spec) -> dict[str, Tensor]:
         """Return what is remembered before anything was told."""
@@ -177,13 +184,21 @@ class Evolution:
         return self.mating_draws(n, 2 * pairs) + tools.reproduction.draws(pairs)
 
     def offspring(
-        self, tools: Tools, x: Tensor, total: Tensor | None, pool: int | Tensor, count: int, uniforms: Tensor
+        self,
+        tools: Tools,
+        x: Tensor,
+        total: Tensor | None,
+        pool: int | Tensor,
+        count: int,
+        uniforms: Tensor,
+        *,
+        early: bool,
     ) -> Tensor:
         """Return `count` children, shape (..., count, d), of members x of shape (..., n, d)."""
         n, pairs = x.shape[-2], (count + 1) // 2
         cut = self.mating_draws(n, 2 * pairs)
         chosen = self.parents(uniforms[..., :cut], n, 2 * pairs, pool, total)
-        children = tools.reproduction.children(take_rows(x, chosen), uniforms[..., cut:])
+        children = tools.reproduction.children(take_rows(x, chosen), uniforms[..., cut:], early=early)
         return children if 2 * pairs == count else children[..., :count, :]
 
     # -- the kernel protocol -----------------------------------------------------------------------------------
@@ -200,10 +215,12 @@ class Evolution:
 
     def tools(self, spec: Spec) -> Tools:
         """Return the constants of a search."""
+        later, early = self.crossing(spec)
         reproduction = Reproduction(
             spec,
             crossover_eta=self.crossover_eta,
-            crossover_probability=self.crossing(spec),
+            crossover_probability=later,
+            early_crossover_probability=early,
             mutation_eta=self.mutation_eta,
             mutation_probability=self.mutation_probability,
             permutation=self.permutation,
@@ -235,7 +252,8 @@ class Evolution:
             x = initial_points(spec, draw(generator, count * spec.dim, dtype=spec.dtype).reshape(count, -1))
         else:
             uniforms = draw(generator, self.offspring_draws(tools, n, count), dtype=spec.dtype)
-            x = self.offspring(tools, state.x, total_violation(state.violations), state.parents, count, uniforms)
+            total, early = total_violation(state.violations), self.is_early(state.told)
+            x = self.offspring(tools, state.x, total, state.parents, count, uniforms, early=early)
         return state.handed_out(count, tools), Candidates(x)
 
     def tell(self, spec: Spec, state: Population, seen: Seen, generator: torch.Generator) -> Population:

@@ -151,7 +151,7 @@ class MOEAD(Evolution):
         return 3 * count + tools.reproduction.draws(count, single=True)
 
     def place_offspring(
-        self, tools: Tools, x: Tensor, usable: Tensor | None, places: Tensor, uniforms: Tensor
+        self, tools: Tools, x: Tensor, usable: Tensor | None, places: Tensor, uniforms: Tensor, *, early: bool
     ) -> Tensor:
         """Return a child for each place, shape (..., q, d); `usable` (..., n) is None where all members are."""
         n, q = x.shape[-2], len(places)
@@ -167,7 +167,7 @@ class MOEAD(Evolution):
         if usable is not None:
             rows = filled(rows, usable, (pick * 1024) % 1)  # lower digits, as good as new
         both = rows.mT.flatten(-2)
-        return tools.reproduction.children(take_rows(x, both), rest, single=True)
+        return tools.reproduction.children(take_rows(x, both), rest, single=True, early=early)
 
     def replacement(
         self,
@@ -240,7 +240,7 @@ class MOEAD(Evolution):
             places = next_places(state, count, generational=not self.steady_state, device=spec.device)
             usable = None if state.parents == len(state) else usable_members(state.values)
             uniforms = draw(generator, self.place_draws(tools, count), dtype=spec.dtype)
-            x = self.place_offspring(tools, state.x, usable, places, uniforms)
+            x = self.place_offspring(tools, state.x, usable, places, uniforms, early=self.is_early(state.told))
         return state.handed_out(count, tools), Candidates(x)
 
     def tell(self, spec: Spec, state: Population, seen: Seen, generator: torch.Generator) -> Population:

@@ -13,6 +13,7 @@ from blackbox.algorithms.evolutionary.reference import lattice_index
 
 __all__ = [
     "LOWER_DIGITS",
+    "NEAR_AXIS",
     "associate",
     "associate_lattice",
     "cell_size",
@@ -21,6 +22,7 @@ __all__ = [
     "niche_survivors",
 ]
 
+NEAR_AXIS = 1e-3  # a row within this share of the front of an axis lies on it, so that none far out is nearer
 LOWER_DIGITS = 4096.0  # the part of a uniform number behind so many steps is as good as a new one
 _FEW_OBJECTIVES = 3
 _OFF_AXIS = 1e6

@@ -68,6 +68,8 @@ class Reproduction:
         Chance of each variable to be crossed.
     mutation_probability : float, optional
         Chance of each variable to be mutated; default 1 / d.
+    early_crossover_probability : float, optional
+        That chance early in the search; default the same.
     permutation : tuple of str, optional
         Names of parameters that are varied as one permutation; see `OrderKeys`.
 
@@ -85,6 +87,7 @@ class Reproduction:
         crossover_probability: float,
         mutation_eta: float,
         mutation_probability: float | None,
+        early_crossover_probability: float | None = None,
         permutation: tuple[str, ...] = (),
     ) -> None:
         self.space: Any = spec.space
@@ -92,6 +95,8 @@ class Reproduction:
         self.lower, self.upper = spec.lower, spec.upper
         self.low, self.high = self.lower, self.upper  # on the scale that is searched
         self.crossover_eta, self.crossover_probability = crossover_eta, crossover_probability
+        early = early_crossover_probability
+        self.early_crossover_probability = crossover_probability if early is None else early
         self.mutation_eta = mutation_eta
         self.mutation_probability = min(1.0, 1 / spec.dim if mutation_probability is None else mutation_probability)
         self.mixed: _Mixed | None = None
@@ -153,7 +158,7 @@ class Reproduction:
             self._draws[key] = count + (0 if self.orders is None else self.orders.draws(rows))
         return self._draws[key]
 
-    def children(self, parents: Tensor, uniforms: Tensor, *, single: bool = False) -> Tensor:
+    def children(self, parents: Tensor, uniforms: Tensor, *, single: bool = False, early: bool = False) -> Tensor:
         """Return the children of pairs of parents.
 
         Parameters
@@ -163,21 +168,24 @@ class Reproduction:
         uniforms : Tensor, shape (..., `draws(q)`)
         single : bool, default False
             Return the first child of every pair only.
+        early : bool, default False
+            Cross with the chance for the beginning of the search.
 
         Returns
         -------
         Tensor, shape (..., 2 q, d), or (..., q, d) if `single`
         """
+        chance = self.early_crossover_probability if early else self.crossover_probability
         if self.orders is None:
-            return self._varied(parents, uniforms, single)
+            return self._varied(parents, uniforms, single, chance)
         rows = parents.shape[-2] // (2 if single else 1)
         cut = uniforms.shape[-1] - self.orders.draws(rows)
-        x = self._varied(parents, uniforms[..., :cut], single)
+        x = self._varied(parents, uniforms[..., :cut], single, chance)
         keys = parents[..., self.orders.columns]
         x[..., self.orders.columns] = self.orders.children(keys, uniforms[..., cut:], single=single)
         return x
 
-    def _varied(self, parents: Tensor, uniforms: Tensor, single: bool) -> Tensor:
+    def _varied(self, parents: Tensor, uniforms: Tensor, single: bool, chance: Any) -> Tensor:
         q = parents.shape[-2] // 2
         if self.mixed is None and is_compact(parents):
             table, numbers = parents.numpy(), uniforms.numpy()
@@ -189,7 +197,7 @@ class Reproduction:
                 numbers[..., cut:].reshape(*lead, 2, -1),
                 self._bounds,
                 crossover_eta=_plain(self.crossover_eta),
-                crossover_probability=_plain(self.crossover_probability),
+                crossover_probability=_plain(chance),
                 mutation_eta=_plain(self.mutation_eta),
                 mutation_probability=self.mutation_probability,
                 single=single,
@@ -198,11 +206,11 @@ class Reproduction:
         first, second = parents[..., :q, :], parents[..., q:, :]
         parts = split_draws(uniforms, *self._shapes(q, q if single else 2 * q))
         if self.mixed is None:
-            crossed = self._crossed(first, second, parts[0], single)
+            crossed = self._crossed(first, second, parts[0], single, chance)
             return self._mutated(crossed, parts[1])
-        return self._mixed_children(first, second, parts, single, self.mixed)
+        return self._mixed_children(first, second, parts, single, self.mixed, chance)
 
-    def _crossed(self, first: Tensor, second: Tensor, uniforms: Tensor, single: bool) -> Tensor:
+    def _crossed(self, first: Tensor, second: Tensor, uniforms: Tensor, single: bool, chance: Any) -> Tensor:
         return simulated_binary_crossover(
             first,
             second,
@@ -210,7 +218,7 @@ class Reproduction:
             self.low,
             self.high,
             eta=self.crossover_eta,
-            probability=self.crossover_probability,
+            probability=chance,
             single=single,
         )
 
@@ -226,12 +234,12 @@ class Reproduction:
         )
 
     def _mixed_children(
-        self, first: Tensor, second: Tensor, parts: list[Tensor], single: bool, mixed: _Mixed
+        self, first: Tensor, second: Tensor, parts: list[Tensor], single: bool, mixed: _Mixed, chance: Any
     ) -> Tensor:
         first, second = self._scaled(first), self._scaled(second)
         if mixed.conditional:
             first, second = self._filled(first, second, parts[5], mixed)
-        z = self._crossed(first, second, parts[0], single)
+        z = self._crossed(first, second, parts[0], single, chance)
         if mixed.categorical.numel():
             one, two = first[..., mixed.categorical], second[..., mixed.categorical]
             swap = parts[3] < 0.5

@@ -10,6 +10,7 @@ from torch import Tensor
 from blackbox.algorithms.evolutionary.crowding import crowding_distance
 from blackbox.algorithms.evolutionary.hype import exact_contributions, hype_fitness
 from blackbox.algorithms.evolutionary.niching import (
+    NEAR_AXIS,
     associate,
     cell_size,
     extreme_points,
@@ -58,7 +59,6 @@ def initial_normalization(
 
 
 _FAR = 1e30
-_NEAR_AXIS = 1e-5
 _FAR_OUT = 1e15  # in units of the front's range; its square is still a float32
 
 
@@ -103,7 +103,7 @@ def survive_nsga3(
         low = torch.where(ideal < torch.inf, ideal, torch.where(stays, columns, torch.inf).amin(-1))
     worst_front = torch.where(first.unsqueeze(-2), columns, -torch.inf).amax(-1)
     worst_all = torch.where(stays, columns, -torch.inf).amax(-1)
-    extremes = extreme_points(columns.mT, low, first, memory.extremes, tolerance=_NEAR_AXIS * (worst_front - low))
+    extremes = extreme_points(columns.mT, low, first, memory.extremes, tolerance=NEAR_AXIS * (worst_front - low))
     if violation is not None:  # infeasible rows serve for the moment, but are not remembered
         known = (violation <= 0).any(-1)[..., None, None]
         memory = memory._replace(extremes=torch.where(known, extremes, memory.extremes))

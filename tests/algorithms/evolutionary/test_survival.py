@@ -1,6 +1,8 @@
 import pytest
 import torch
 
+from blackbox.algorithm import Spec
+from blackbox.algorithms import NSGA3
 from blackbox.algorithms.evolutionary.ranking import ranks
 from blackbox.algorithms.evolutionary.reference import das_dennis, simplex_directions
 from blackbox.algorithms.evolutionary.rvea import neighbour_angles
@@ -12,6 +14,7 @@ from blackbox.algorithms.evolutionary.survival import (
     survive_rvea,
 )
 from blackbox.metrics import hypervolume
+from blackbox.space import Space
 
 INF, NAN = float("inf"), float("nan")
 
@@ -167,3 +170,14 @@ def test_hype_keeps_the_hypervolume_better_than_chance():
         whole = [hypervolume(f[[j for j in rows if j != i]], reference) for i in rows]
         rows.pop(max(range(len(rows)), key=lambda k: whole[k]))
     assert sorted(chosen.tolist()) == rows
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])  # float64 is served with NumPy where it can
+def test_a_row_far_out_that_is_a_shade_nearer_to_an_axis_does_not_set_the_range(dtype):
+    front = torch.tensor([[1.0, 4e-4], [0.6, 0.4], [0.4, 0.6], [0.0, 1.0], [50.0, 0.0]], dtype=dtype)
+    spec = Spec(Space.box([0.0], [1.0]), 2, dtype=dtype)
+    kernel = NSGA3(population_size=4)
+    found = kernel.survive(
+        kernel.constants(spec), front, None, 4, kernel.first_memory(spec), torch.full((10,), 0.5, dtype=dtype), 5
+    )
+    assert torch.equal(found.memory["extremes"], front[[0, 3]])
