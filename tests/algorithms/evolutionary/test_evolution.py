@@ -213,6 +213,7 @@ def test_a_population_that_cannot_fit_is_refused_before_allocation(kind: Any) ->
         (MOEAD, {"theta": math.nan}, "theta"),
         (HypE, {"samples": 0}, "samples"),
         (RVEA, {"generations": 0}, "generations"),
+        (RVEA, {"penalty": 0.0}, "penalty"),
         (DE, {"population_size": 3}, "population_size"),
         (DE, {"strategy": "best2"}, "strategy"),
         (DE, {"scale": math.nan}, "scale"),
