@@ -6,7 +6,7 @@ away the largest share of the target's variance there, per unit of cost,
     rho(x, s)^2 / cost(x, s),    rho^2 = cov(f(x, s), f(x, target))^2 / (var f(x, target) (var f(x, s) + noise)).
 
 What counts as improved upon is the best prediction at the target. From time to time it is confirmed there: only values
-that were told at the target can become the result.
+that were told at the target can become the result. So is the minimum of a quadratic model of designs and fidelities.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.fidelity_choice import Chooser, on_target, targets
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import option_of
-from blackbox.algorithms.bayesian.proposal import Pace
+from blackbox.algorithms.bayesian.proposal import LITTLE, Pace
+from blackbox.algorithms.bayesian.quadratic import APART, quadratic_minimum
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.single import SingleObjective, counted, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState
@@ -95,6 +96,8 @@ class MultiFidelity:
             effort = _LATER if chosen else Effort()
             waiting = np.concatenate([pending, *chosen])
             point = to_confirm(acquisition, state, domain, at_target, waiting, chooser.cost)
+            if point is None and chooser.option is None and not len(waiting) and not settings.cost_aware:
+                point = _quadratic_point(acquisition, view, state, domain, at_target, random)
             if point is None:
                 point, pace, finite = chooser.next(acquisition, taken, pace, effort)
                 lost += not finite
@@ -105,6 +108,36 @@ class MultiFidelity:
                 acquisition = believing(acquisition, chosen[-1], domain, at_target, random)
         result = replace(view.state, promise=pace.promise, turn=pace.turn)
         return np.concatenate(chosen), counted(result, lost, settings)
+
+
+def _quadratic_point(
+    acquisition: Acquisition,
+    view: View,
+    state: BayesianState,
+    domain: Domain,
+    at_target: Domain,
+    random: np.random.Generator,
+) -> Array | None:
+    """Return the full codes, at the target, of the minimum of a quadratic model of designs and fidelities.
+
+    Only where processes promise little at a time and hold it possible that it improves: evaluations at all fidelities
+    near the best prediction determine it, so that a few cheap ones may spare one at the target.
+    """
+    plain = len(domain.smooth) == domain.dim and domain.free.all() and not domain.is_restricted
+    exact = view.deterministic and view.predicted is None and not state.constraints and acquisition.success is None
+    if not (plain and exact and acquisition.modes) or state.promise >= LITTLE:
+        return None
+    x, mode, aim = state.x.numpy()[view.order], acquisition.modes[0], targets(domain)
+    mean = acquisition.predicted(at_target.model(at_target.hold(x)))
+    rank = view.warp.inverse(mean * mode.standard.spread + mode.standard.shift)
+    known = domain.to_unit(x)
+    held = np.where(np.isnan(aim), np.nan, domain.to_unit(at_target.hold(x[:1]))[0])
+    found = quadratic_minimum(known, state.values.numpy()[view.order, 0], rank, held)
+    if found is None or np.abs(found - known).max(1).min() < APART:
+        return None
+    codes = at_target.hold(domain.from_unit(found[None]))
+    mean, std = mode.predict(at_target.model(codes))
+    return np.asarray(codes[0]) if mean[0] - std[0] <= acquisition.best else None
 
 
 def _look(state: BayesianState, domain: Domain, random: np.random.Generator, settings: BayesianOptimization) -> View:

@@ -14,7 +14,7 @@ from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import View
 from blackbox.surrogates.kernels import Array, Index
 
-__all__ = ["FIRST", "REASON", "quadratic_minimum", "quadratic_point"]
+__all__ = ["APART", "FIRST", "REASON", "quadratic_minimum", "quadratic_point"]
 
 REASON = "the minimum of a quadratic model of the best evaluations"
 FIRST = f"{REASON}, and improvements by exact Gaussian processes"
@@ -23,7 +23,7 @@ _TERMS = 300  # of a quadratic, at most
 _SPARE = 2  # rows beyond the number of terms, at least
 _FLAT = 1e-10  # least curvature, in units of the largest
 _BEYOND = 0.5  # how far outside of its rows the minimum may lie, in units of their range in each column
-_APART = 1e-6  # distance of points that are not one, in the unit cube
+APART = 1e-6  # distance of points that are not one, in the unit cube
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +59,12 @@ def quadratic_point(state: BayesianState, domain: Domain, view: View, n: int) ->
         return None
     known = domain.to_unit(state.x.numpy())
     found = quadratic_minimum(known[view.order], state.values.numpy()[view.order, 0])
-    if found is None or np.abs(found - known).max(1).min() < _APART:
+    if found is None or np.abs(found - known).max(1).min() < APART:
         return None
     return domain.canonical(domain.from_unit(found[None]))
 
 
-def quadratic_minimum(u: Array, y: Array) -> Array | None:
+def quadratic_minimum(u: Array, y: Array, rank: Array | None = None, held: Array | None = None) -> Array | None:
     """Return the minimum of a quadratic model of the best rows, if it promises more than the model errs.
 
     Of a model without mixed terms and one with all of them, that with smaller errors near the best row counts.
@@ -76,6 +76,10 @@ def quadratic_minimum(u: Array, y: Array) -> Array | None:
         Points of the unit cube.
     y : array, shape (n,)
         Their finite values, to be minimised.
+    rank : array, shape (n,), optional
+        What says how good a row is, in the units of y; y by default.
+    held : array, shape (d,), optional
+        Coordinates of columns that are not searched, NaN in the others.
 
     Returns
     -------
@@ -87,30 +91,41 @@ def quadratic_minimum(u: Array, y: Array) -> Array | None:
     N. Hansen, A global surrogate assisted CMA-ES, 2019 (of the best points, weighted). Deviations: least squares with
     leave-one-out errors; the minimum in a box around the rows.
     """
-    order = np.argsort(y, kind="stable")
-    scale = float(y[order[len(y) // 2]] - y[order[0]])
+    rank = y if rank is None else rank
+    order = np.argsort(rank, kind="stable")
+    scale = float(rank[order[len(y) // 2]] - rank[order[0]])
     if not 0.0 < scale < np.inf:
         return None
-    y = (y - y[order[0]]) / scale
-    fits = [fit for fit in (_fit(u, y, order, mixed) for mixed in (False, True)) if fit is not None]
+    y, rank = (y - y[order[0]]) / scale, (rank - rank[order[0]]) / scale
+    kinds = (False, True) if held is None else (True,)
+    fits = [fit for fit in (_fit(u, y, rank, order, mixed) for mixed in kinds) if fit is not None]
     if not fits:
         return None
     fit = min(fits, key=lambda each: each.error)
-    x = u[fit.rows] - u[fit.rows[0]]
-    room = _BEYOND * np.ptp(x, axis=0)
-    low = np.maximum(x.min(0) - room, -u[fit.rows[0]])
-    high = np.minimum(x.max(0) + room, 1.0 - u[fit.rows[0]])
+    best = u[fit.rows[0]]
     slope, curve = _parts(fit.terms, u.shape[1])
+    free = np.ones(u.shape[1], bool) if held is None else np.isnan(held)
+    if held is not None:
+        slope = slope + curve[:, ~free] @ (held - best)[~free]
+    slope, curve = slope[free], curve[np.ix_(free, free)]
+    x = (u[fit.rows] - best)[:, free]
+    room = _BEYOND * np.ptp(x, axis=0)
+    low = np.maximum(x.min(0) - room, -best[free])
+    high = np.minimum(x.max(0) + room, 1.0 - best[free])
     values, vectors = np.linalg.eigh(curve)
     if not (high > low).all() or not np.abs(values).max() > 0.0:
         return None
     root = np.sqrt(np.maximum(values, _FLAT * np.abs(values).max()))
     step = lsq_linear(root[:, None] * vectors.T, -(vectors.T @ slope) / root, (low, high), method="bvls").x
-    promised = -float(fit.terms[0] + slope @ step + 0.5 * step @ curve @ step)
-    return np.clip(u[fit.rows[0]] + step, 0.0, 1.0) if promised > fit.error else None
+    promised = -float(slope @ step + 0.5 * step @ curve @ step) - (fit.terms[0] if held is None else 0.0)
+    if not promised > fit.error:
+        return None
+    found = best.copy() if held is None else np.where(free, best, held)
+    found[free] = np.clip(best[free] + step, 0.0, 1.0)
+    return found
 
 
-def _fit(u: Array, y: Array, order: Index, mixed: bool) -> _Fit | None:
+def _fit(u: Array, y: Array, rank: Array, order: Index, mixed: bool) -> _Fit | None:
     """Return the quadratic of about twice as many of the best rows as it has terms; None where they are too few.
 
     Rows weigh less the worse they are, so that what is near the best value is met in relative terms.
@@ -120,13 +135,13 @@ def _fit(u: Array, y: Array, order: Index, mixed: bool) -> _Fit | None:
     rows = order[: 2 * n_terms + _SPARE]
     if len(rows) < n_terms + _SPARE or n_terms > _TERMS:
         return None
-    excess = y[rows] - y[rows[0]]
+    excess = rank[rows] - rank[rows[0]]
     weight = 1.0 / (excess + max(float(excess[len(rows) // 4]), 1e-100))
     q, r = np.linalg.qr(_columns(u[rows] - u[rows[0]], mixed) * weight[:, None])
     sizes = np.abs(np.diag(r))
     if not (np.isfinite(r).all() and sizes.min() > 1e-12 * sizes.max()):
         return None
-    target = excess * weight
+    target = (y[rows] - y[rows[0]]) * weight
     rest = (target - q @ (q.T @ target)) / np.maximum(1.0 - (q * q).sum(1), 1e-12)
     best = slice(max(3, len(rows) // 3))
     error = math.sqrt(float(np.square(rest / weight)[best].mean()))

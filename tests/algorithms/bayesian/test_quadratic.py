@@ -57,6 +57,18 @@ def test_stays_in_the_box_where_the_minimum_lies_outside() -> None:
     assert np.allclose(found, 0.0, atol=1e-9)
 
 
+def test_tells_of_a_held_column_from_rows_elsewhere() -> None:
+    """The valley is bent by the last column: its minimum is at another place, and lower, where that column is 1."""
+    random = np.random.default_rng(5)
+    u = np.concatenate([random.random((30, 2)), random.choice([0.0, 0.1, 0.3], (30, 1))], axis=1)
+    at = np.array([0.3, 0.6]) + np.outer(1.0 - u[:, 2], [0.2, -0.1])
+    y = ((u[:, :2] - at) ** 2 @ np.array([1.0, 50.0])) - u[:, 2]
+    held = np.array([np.nan, np.nan, 1.0])
+    found = quadratic_minimum(u, y, held=held)
+    assert found is not None
+    assert np.allclose(found, [0.3, 0.6, 1.0], atol=1e-6)
+
+
 def test_scale_and_offset_do_not_matter() -> None:
     u = np.random.default_rng(2).random((25, 3))
     y = ellipsoid(u) + 40.0 * np.sin(5.0 * u).sum(1)
