@@ -164,6 +164,23 @@ class Evolution:
         """
         raise NotImplementedError
 
+    def run_by_run(
+        self,
+        constants: Any,
+        values: Tensor,
+        n_survivors: int,
+        memory: Mapping[str, Tensor],
+        uniforms: Tensor,
+        told: int,
+    ) -> Survivors:
+        """Return the survivors of runs of which some have failed rows, each as it would be alone."""
+        found = []
+        for run, table in enumerate(values):
+            own = {name: column[run] for name, column in memory.items()}
+            found.append(self.survive(constants, table, None, n_survivors, own, uniforms[run], told))
+        after = {name: torch.stack([one.memory[name] for one in found]) for name in memory}
+        return Survivors(torch.stack([one.rows for one in found]), after)
+
     # -- the steps, for any leading dimensions -----------------------------------------------------------------
 
     def offspring_draws(self, tools: Tools, n: int, count: int) -> int:
