@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blackbox.algorithms.evolutionary.bitsets import MOST_BITS, bitset_fronts
 from blackbox.algorithms.evolutionary.compact_association import Lattice, associate_columns
+from blackbox.algorithms.evolutionary.compact_fronts import needed_fronts
 from blackbox.algorithms.evolutionary.niching import LOWER_DIGITS as _DIGITS
 from blackbox.algorithms.evolutionary.niching import NEAR_AXIS, cell_size
-from blackbox.algorithms.evolutionary.ranking import compiled_ranks
 
 __all__ = ["survivors_nsga3"]
 
@@ -48,7 +47,7 @@ def survivors_nsga3(
     ideal, extremes : arrays, shapes as above
     """
     runs, _, m = values.shape
-    rank, is_first, cutoff = _fronts(values, n_survivors)
+    rank, is_first, cutoff = needed_fronts(values, n_survivors)
     front: Index | None = None
     mask: NDArray[np.bool_] | None = is_first
     if runs == 1 and cutoff is None:  # nothing but the first front matters
@@ -80,25 +79,6 @@ def survivors_nsga3(
     assert away is not None  # rows are marked unless there is one front of one run
     chosen = _by_niche(rank, cutoff, stays, away, niche, distance, uniforms, n_survivors, n_niches, cell)
     return chosen, ideal, extremes
-
-
-def _fronts(values: Array, n_survivors: int) -> tuple[Index, NDArray[np.bool_], Index | None]:
-    """Return the fronts, which rows are in the first, and the last one that is needed; (B, n), (B, n), (B, 1).
-
-    None for the last one where the first is enough in all runs.
-    """
-    runs, n = values.shape[:2]
-    if runs > 1 and n <= MOST_BITS:
-        rank = bitset_fronts(np.ascontiguousarray(values.transpose(2, 0, 1)), n_survivors)
-    elif runs > 1:
-        rank = np.stack([compiled_ranks(table) for table in values])
-    else:
-        rank = compiled_ranks(values[0])[None]
-    is_first = rank == 0
-    if (np.count_nonzero(is_first, axis=1) >= n_survivors).all():
-        return rank, is_first, None
-    cutoff = np.partition(rank, n_survivors - 1, axis=1)[:, n_survivors - 1 : n_survivors]
-    return rank, is_first, cutoff if cutoff.any() else None
 
 
 def _worst(gaps: Array, far: Array | None) -> Array:

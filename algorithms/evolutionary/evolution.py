@@ -34,7 +34,7 @@ __all__ = ["Evolution", "Survivors", "Tools"]
 _MANY = 2**31
 _FEW_OBJECTIVES = 3
 _CROSSING, _CROSSING_OF_MANY = 0.5, 0.3  # with many objectives parents are far apart, and mixtures of them poor
-_EARLY_GENERATIONS = 25
+_EARLY_GENERATIONS, _LONG_EARLY_GENERATIONS, _EARLY_SHARE = 25, 50, 1 / 6
 
 
 class Tools(NamedTuple):
@@ -68,7 +68,7 @@ class Evolution:
         Distribution index of simulated binary crossover.
     crossover_probability : float or None, default 0.5
         Chance of each variable to be crossed. None: 0.5 for up to three objectives, 0.3 for more; some kinds take
-        another chance in their first 25 generations.
+        another chance early in the search.
     mutation_eta : float
         Distribution index of polynomial mutation.
     mutation_probability : float, optional
@@ -114,9 +114,14 @@ class Evolution:
         chance = _CROSSING if spec.n_objectives <= _FEW_OBJECTIVES else _CROSSING_OF_MANY
         return chance, chance
 
-    def is_early(self, told: int) -> bool:
-        """Return whether a search that was told so many rows is at its beginning."""
-        return told < _EARLY_GENERATIONS * self.population_size
+    def is_early(self, spec: Spec, told: int) -> bool:
+        """Return whether a search that was told so many rows is at its beginning.
+
+        That is a sixth of the budget, at most 50 generations; 25 generations where no budget is known.
+        """
+        if spec.budget is None:
+            return told < _EARLY_GENERATIONS * self.population_size
+        return told < min(_LONG_EARLY_GENERATIONS * self.population_size, _EARLY_SHARE * spec.budget)
 
     def first_memory(self, spec: Spec) -> dict[str, Tensor]:
         """Return what is remembered before anything was told."""
@@ -158,6 +163,23 @@ class Evolution:
         `told` is the number of rows that were told so far, these included.
         """
         raise NotImplementedError
+
+    def run_by_run(
+        self,
+        constants: Any,
+        values: Tensor,
+        n_survivors: int,
+        memory: Mapping[str, Tensor],
+        uniforms: Tensor,
+        told: int,
+    ) -> Survivors:
+        """Return the survivors of runs of which some have failed rows, each as it would be alone."""
+        found = []
+        for run, table in enumerate(values):
+            own = {name: column[run] for name, column in memory.items()}
+            found.append(self.survive(constants, table, None, n_survivors, own, uniforms[run], told))
+        after = {name: torch.stack([one.memory[name] for one in found]) for name in memory}
+        return Survivors(torch.stack([one.rows for one in found]), after)
 
     # -- the steps, for any leading dimensions -----------------------------------------------------------------
 
@@ -235,7 +257,7 @@ class Evolution:
             x = initial_points(spec, draw(generator, count * spec.dim, dtype=spec.dtype).reshape(count, -1))
         else:
             uniforms = draw(generator, self.offspring_draws(tools, n, count), dtype=spec.dtype)
-            total, early = total_violation(state.violations), self.is_early(state.told)
+            total, early = total_violation(state.violations), self.is_early(spec, state.told)
             x = self.offspring(tools, state.x, total, state.parents, count, uniforms, early=early)
         return state.handed_out(count, tools), Candidates(x)
 

@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from blackbox.algorithms.evolutionary.compact import is_compact
+from blackbox.algorithms.evolutionary.compact_crowding import survivors_nsga2
 from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
 from blackbox.algorithms.evolutionary.survival import survive_nsga2
 from blackbox.errors import SettingError
+from blackbox.outcomes import has_finite_squares
 
 __all__ = ["NSGA2"]
 
@@ -82,5 +88,20 @@ class NSGA2(Evolution):
         told: int,
     ) -> Survivors:
         """Return the first fronts, the last of them by crowding; best first."""
+        if total is None and not self.pruning and is_compact(values):
+            table = values.numpy()
+            if has_finite_squares(table):
+                return _compact(table, n_survivors, uniforms.numpy())
+            if values.dim() == 3:
+                return self.run_by_run(constants, values, n_survivors, memory, uniforms, told)
         rows, _, _ = survive_nsga2(values, n_survivors, violation=total, uniforms=uniforms, pruning=self.pruning)
         return Survivors(rows, {})
+
+
+def _compact(values: NDArray[np.float64], n_survivors: int, uniforms: NDArray[np.float64]) -> Survivors:
+    """Return the survivors of one run or of many, with NumPy."""
+    if values.ndim == 3:
+        rows = survivors_nsga2(values, n_survivors, uniforms)
+    else:
+        rows = survivors_nsga2(values[None], n_survivors, uniforms[None])[0]
+    return Survivors(torch.from_numpy(rows), {}, is_sound=True)

@@ -78,8 +78,8 @@ class NSGA3(Evolution):
     crossover_eta : float, default 30
         Distribution index of simulated binary crossover.
     crossover_probability : float, optional
-        Chance of each variable to be crossed. Default: 0.85 in the first 25 generations, later 0.4 for up to three
-        objectives, 0.3 for more.
+        Chance of each variable to be crossed. Default: 0.85 in the first sixth of the budget, at most 50 generations,
+        or in the first 25 where no budget is known; later 0.4 for up to three objectives, 0.3 for more.
     mutation_eta : float, default 20
         Distribution index of polynomial mutation.
     mutation_probability : float, optional
@@ -170,7 +170,7 @@ class NSGA3(Evolution):
             if has_finite_squares(table):  # so that nothing overflows on the way
                 return _compact(constants.lattice, table, n_survivors, memory, uniforms.numpy())
             if values.dim() == 3:
-                return self._run_by_run(constants, values, n_survivors, memory, uniforms, told)
+                return self.run_by_run(constants, values, n_survivors, memory, uniforms, told)
         rows, _, memory_after = survive_nsga3(
             values,
             n_survivors,
@@ -181,23 +181,6 @@ class NSGA3(Evolution):
             violation=total,
         )
         return Survivors(rows, memory_after._asdict())
-
-    def _run_by_run(
-        self,
-        constants: Directions,
-        values: Tensor,
-        n_survivors: int,
-        memory: Mapping[str, Tensor],
-        uniforms: Tensor,
-        told: int,
-    ) -> Survivors:
-        """Return the survivors of runs of which some have failed rows, each as it would be alone."""
-        found = []
-        for run, table in enumerate(values):
-            own = {name: column[run] for name, column in memory.items()}
-            found.append(self.survive(constants, table, None, n_survivors, own, uniforms[run], told))
-        after = {name: torch.stack([one.memory[name] for one in found]) for name in memory}
-        return Survivors(torch.stack([one.rows for one in found]), after)
 
 
 def _compact(

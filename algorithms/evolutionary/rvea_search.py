@@ -21,6 +21,7 @@ from blackbox.algorithms.evolutionary.survival import survive_rvea
 __all__ = ["RVEA"]
 
 _GENERATIONS = 100
+_FEW_OBJECTIVES, _PENALTY = 3, 0.1
 
 
 class _Constants(NamedTuple):
@@ -46,9 +47,13 @@ class RVEA(Evolution):
     generations : int, optional
         Generations foreseen. Default: the optimizer's budget over N, or 100.
     alpha : float, default 2
-        How late the penalty grows: it is m (t / generations)^alpha.
+        How late the penalty grows: it is `penalty` m (t / generations)^alpha.
     adaptation : float, default 0.1
         The vectors are scaled to the range of the front each time this share of the generations has passed.
+    penalty : float, optional
+        How much the penalty weighs in the end, in units of m for each angle between neighbouring vectors. Default: 0.1
+        for up to three objectives, where vectors are so close together that a larger one holds back the front; 1, as in
+        the paper, for more.
     crossover_eta : float, default 30
         Distribution index of simulated binary crossover.
     crossover_probability : float, optional
@@ -66,7 +71,7 @@ class RVEA(Evolution):
     References
     ----------
     R. Cheng, Y. Jin, M. Olhofer, B. Sendhoff, A reference vector guided evolutionary algorithm for many-objective
-    optimization, 2016. Deviation: the population keeps N members; those that win no vector do not mate.
+    optimization, 2016. Deviations: the population keeps N members; those that win no vector do not mate; `penalty`.
 
     Examples
     --------
@@ -84,12 +89,15 @@ class RVEA(Evolution):
     generations: int | None = None
     alpha: float = 2.0
     adaptation: float = 0.1
+    penalty: float | None = None
 
     def __post_init__(self) -> None:
         Evolution.__post_init__(self)
         if self.generations is not None:
             check_count("generations", self.generations, 1)
         check_number("alpha", self.alpha, 0, 100)
+        if self.penalty is not None:
+            check_number("penalty", self.penalty, 0, 1e6)
         check_number("adaptation", self.adaptation, 0, 1)
 
     def constants(self, spec: Spec) -> _Constants:
@@ -142,6 +150,7 @@ class RVEA(Evolution):
             return Survivors(torch.stack([part.rows for part in parts]), memories, pools)
         progress = min(1.0, told / (self.population_size * constants.generations))
         span, angles = memory["span"], memory["angles"]
+        weight = (_PENALTY if values.shape[-1] <= _FEW_OBJECTIVES else 1.0) if self.penalty is None else self.penalty
         is_scaled = bool((span != 1).any())
         directions = adapt_directions(constants.directions, torch.zeros_like(span), span)
         rows, wins = survive_rvea(
@@ -149,7 +158,7 @@ class RVEA(Evolution):
             n_survivors,
             directions,
             angles,
-            values.shape[-1] * progress**self.alpha,
+            weight * values.shape[-1] * progress**self.alpha,
             divisions=None if is_scaled else constants.divisions,
             violation=total,
         )

@@ -192,6 +192,19 @@ def test_parents_are_chosen_about_equally_often() -> None:
         assert torch.equal(one, choose_rows(u[3], n, count, pool))
 
 
+@pytest.mark.parametrize(("budget", "generations"), [(None, 25), (240, 10), (10**9, 50)])
+def test_nsga3_mixes_more_at_first(budget: int | None, generations: int) -> None:
+    def optimizer(**settings: Any) -> Optimizer:
+        return Optimizer(box(), NSGA3(4, **settings), objectives=3, seed=2, budget=budget)
+
+    default, early = optimizer(), optimizer(crossover_probability=0.85)
+    for turn in range(generations + 1):
+        one, two = default.ask(), early.ask()
+        assert torch.equal(one.x, two.x) == (turn < generations)
+        default.tell(one, values_of(one.x, 3))
+        early.tell(two, values_of(two.x, 3))
+
+
 @pytest.mark.parametrize("kind", [NSGA2, NSGA3, MOEAD, HypE, RVEA, GA, DE])
 def test_a_population_that_cannot_fit_is_refused_before_allocation(kind: Any) -> None:
     m = 1 if kind in (GA, DE) else 3
@@ -213,6 +226,7 @@ def test_a_population_that_cannot_fit_is_refused_before_allocation(kind: Any) ->
         (MOEAD, {"theta": math.nan}, "theta"),
         (HypE, {"samples": 0}, "samples"),
         (RVEA, {"generations": 0}, "generations"),
+        (RVEA, {"penalty": 0.0}, "penalty"),
         (DE, {"population_size": 3}, "population_size"),
         (DE, {"strategy": "best2"}, "strategy"),
         (DE, {"scale": math.nan}, "scale"),
