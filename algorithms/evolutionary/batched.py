@@ -175,8 +175,7 @@ class BatchedEvolution:
         if isinstance(algorithm, MOEAD):
             uniforms = draw(generators, algorithm.place_draws(tools, self.size), dtype=self.spec.dtype)
             usable = None if is_full else usable_members(self.values[rows])
-            places = torch.arange(self.size, device=self.spec.device)
-            return algorithm.place_offspring(tools, x, usable, places, uniforms, early=early)
+            return algorithm.place_offspring(tools, x, usable, None, uniforms, early=early)
         uniforms = self._draw(generators, algorithm.offspring_draws(tools, n, self.size))
         pool = n if is_full else self.pool[rows]
         return algorithm.offspring(tools, x, total, pool, self.size, uniforms, early=early)
@@ -214,12 +213,12 @@ class BatchedEvolution:
 
     def _replace(self, x: Tensor, values: Tensor, violations: Tensor) -> None:
         algorithm, n = self.algorithm, self.x.shape[1]
-        everything = self._joined(x, values, violations)
+        everything, is_sound = self._joined(x, values, violations), False
         if isinstance(algorithm, DE):
             rows = algorithm.replacement(everything[1], total_violation(everything[2]), None, n)
         else:
             assert isinstance(algorithm, MOEAD)
-            source, self.memory = algorithm.replacement(
+            rows, self.memory, is_sound = algorithm.replacement(
                 self.tools.constants,
                 (self.values, total_violation(self.violations)),
                 (values, total_violation(violations)),
@@ -227,10 +226,10 @@ class BatchedEvolution:
                 self.memory,
                 start=self.told < self.size,
             )
-            rows = torch.where(source >= 0, n + source, torch.arange(n, device=source.device))
         self._keep(*everything, rows)
         self.told += self.size
-        self.pool = usable_members(self.values).sum(-1, keepdim=True)
+        if not (is_sound and self._is_sound):
+            self.pool, self._is_sound = usable_members(self.values).sum(-1, keepdim=True), is_sound
 
     def _joined(self, x: Tensor, values: Tensor, violations: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return members and what was told, one below the other in every run."""

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from blackbox.algorithm import Candidates, Request, Seen, Spec
+from blackbox.algorithms.evolutionary.compact import is_compact
+from blackbox.algorithms.evolutionary.compact_decomposition import Neighbourhoods, improved, is_small, mates, taken
 from blackbox.algorithms.evolutionary.decomposition import Aggregation, neighbourhood_update, neighbours, scaled_weights
 from blackbox.algorithms.evolutionary.draws import draw, split_draws
 from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
@@ -20,6 +24,7 @@ from blackbox.algorithms.evolutionary.population import Population, check_count,
 from blackbox.algorithms.evolutionary.reference import even_sequence, spread_directions
 from blackbox.algorithms.evolutionary.slots import filled, next_places, place_of, usable_members
 from blackbox.errors import SettingError
+from blackbox.outcomes import has_finite_squares
 
 __all__ = ["MOEAD", "weight_vectors"]
 
@@ -31,6 +36,7 @@ class _Constants(NamedTuple):
     weights: Tensor
     neighbours: Tensor
     neighbour_weights: Tensor
+    compact: Neighbourhoods | None = None
 
 
 def weight_vectors(spec: Spec, n: int) -> Tensor:
@@ -133,7 +139,10 @@ class MOEAD(Evolution):
         weights = weight_vectors(spec, self.population_size)
         table = neighbours(weights, min(self.neighbours, len(weights)))
         scaled = scaled_weights(weights, self.aggregation)
-        return _Constants(weights, table, torch.stack([column[table] for column in scaled]))
+        found = _Constants(weights, table, torch.stack([column[table] for column in scaled]))
+        if not is_small(table, self.max_replace):
+            return found
+        return found._replace(compact=Neighbourhoods.of(weights, table, self.aggregation))
 
     def first_memory(self, spec: Spec) -> dict[str, Tensor]:
         """Return an ideal point that has seen nothing."""
@@ -151,10 +160,21 @@ class MOEAD(Evolution):
         return 3 * count + tools.reproduction.draws(count, single=True)
 
     def place_offspring(
-        self, tools: Tools, x: Tensor, usable: Tensor | None, places: Tensor, uniforms: Tensor, *, early: bool
+        self, tools: Tools, x: Tensor, usable: Tensor | None, places: Tensor | None, uniforms: Tensor, *, early: bool
     ) -> Tensor:
-        """Return a child for each place, shape (..., q, d); `usable` (..., n) is None where all members are."""
-        n, q = x.shape[-2], len(places)
+        """Return a child for each place, shape (..., q, d).
+
+        `usable`, shape (..., n), is None where all members are; `places` where they are all, in order.
+        """
+        n, compact = x.shape[-2], tools.constants.compact
+        if compact is not None and usable is None and places is None and is_compact(x):
+            numbers = uniforms.numpy()
+            both = torch.from_numpy(mates(compact.neighbours, numbers[..., : 3 * n], self.mating))
+            rest = uniforms[..., 3 * n :]
+            return tools.reproduction.children(take_rows(x, both), rest, single=True, early=early)
+        if places is None:
+            places = torch.arange(n, device=x.device)
+        q = len(places)
         local, pick, rest = split_draws(uniforms, (q, 1), (q, 2), (uniforms.shape[-1] - 3 * q,))
         table: Tensor = tools.constants.neighbours[places]
         is_local = local < self.mating
@@ -178,8 +198,10 @@ class MOEAD(Evolution):
         memory: Mapping[str, Tensor],
         *,
         start: bool,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return which told row every place takes, shape (..., n), -1 for none, and the new memory.
+    ) -> tuple[Tensor, dict[str, Tensor], bool]:
+        """Return which row every place holds, shape (..., n), the new memory, and whether all surely have values.
+
+        Rows from n on are those that were told.
 
         Parameters
         ----------
@@ -191,13 +213,18 @@ class MOEAD(Evolution):
             Offer each row to its own place only.
         """
         (values, total), (new, new_total) = members, told
+        normalize = self.normalize or (self.normalize is None and new.shape[-1] <= _FEW_OBJECTIVES)
+        if total is None and places is None and not start and constants.compact is not None and is_compact(values):
+            tables = values.numpy(), new.numpy(), memory["ideal"].numpy()
+            if all(map(has_finite_squares, tables)):
+                return self._compact(constants.compact, *tables, normalize)
         known = new if new_total is None else torch.where((new_total <= 0).unsqueeze(-1), new, torch.inf)
         ideal = torch.minimum(memory["ideal"], known.nan_to_num(nan=torch.inf, posinf=torch.inf).amin(-2))
         everything = torch.cat([values, new], dim=-2)
         low = torch.where(ideal < torch.inf, ideal, everything.nan_to_num(nan=torch.inf).amin(-2))
         low = torch.where(low < torch.inf, low, 0.0)
         span = None
-        if self.normalize or (self.normalize is None and new.shape[-1] <= _FEW_OBJECTIVES):
+        if normalize:
             shown = values if not start else new
             span = shown.nan_to_num(nan=-torch.inf).amax(-2) - low
             span = torch.where((span > 0) & (span < torch.inf), span, 1.0)
@@ -225,7 +252,35 @@ class MOEAD(Evolution):
             offspring_violation=new_total,
             target_weights=target_weights,
         )
-        return source, {"ideal": ideal}
+        n = values.shape[-2]
+        rows = torch.where(source >= 0, n + source, torch.arange(n, device=source.device))
+        return rows, {"ideal": ideal}, False
+
+    def _compact(
+        self,
+        known: Neighbourhoods,
+        values: NDArray[np.float64],
+        new: NDArray[np.float64],
+        ideal: NDArray[np.float64],
+        normalize: bool,
+    ) -> tuple[Tensor, dict[str, Tensor], bool]:
+        """Return what `replacement` does, with NumPy, for one run or for many."""
+        is_one = values.ndim == 2
+        if is_one:
+            values, new, ideal = values[None], new[None], ideal[None]
+        rows, ideal = improved(
+            values,
+            new,
+            known,
+            ideal,
+            kind=self.aggregation,
+            theta=self.theta,
+            normalize=normalize,
+            max_replace=self.max_replace,
+        )
+        if is_one:
+            rows, ideal = rows[0], ideal[0]
+        return torch.from_numpy(rows), {"ideal": torch.from_numpy(ideal)}, True
 
     # -- the kernel protocol -----------------------------------------------------------------------------------
 
@@ -237,7 +292,9 @@ class MOEAD(Evolution):
         if state.parents == 0 or max(state.asked, state.told) < self.population_size:
             x = initial_points(spec, draw(generator, count * spec.dim, dtype=spec.dtype).reshape(count, -1))
         else:
-            places = next_places(state, count, generational=not self.steady_state, device=spec.device)
+            places = None
+            if self.steady_state or count != len(state):
+                places = next_places(state, count, generational=not self.steady_state, device=spec.device)
             usable = None if state.parents == len(state) else usable_members(state.values)
             uniforms = draw(generator, self.place_draws(tools, count), dtype=spec.dtype)
             x = self.place_offspring(tools, state.x, usable, places, uniforms, early=self.is_early(spec, state.told))
@@ -247,7 +304,7 @@ class MOEAD(Evolution):
         """Offer what was told to the neighbourhoods."""
         tools = state.tools or self.tools(spec)
         places = place_of(state, seen, generational=not self.steady_state)
-        source, memory = self.replacement(
+        rows, memory, _ = self.replacement(
             tools.constants,
             (state.values, total_violation(state.violations)),
             (seen.values, total_violation(seen.violations)),
@@ -256,13 +313,12 @@ class MOEAD(Evolution):
             start=state.told < self.population_size,
         )
         n = len(state)
-        rows = torch.where(source >= 0, n + source, torch.arange(n, device=source.device))
-        values = torch.cat([state.values, seen.values]).index_select(0, rows)
+        x, values = _taken(state.x, seen.x, rows), _taken(state.values, seen.values, rows)
         violations = state.violations
         if spec.n_constraints:
             violations = torch.cat([violations, seen.violations]).index_select(0, rows)
         return Population(
-            torch.cat([state.x, seen.x]).index_select(0, rows),
+            x,
             values,
             violations,
             n if state.parents == n else int(usable_members(values).sum()),  # no member is ever lost
@@ -272,3 +328,10 @@ class MOEAD(Evolution):
             memory,
             tools,
         )
+
+
+def _taken(members: Tensor, told: Tensor, rows: Tensor) -> Tensor:
+    """Return rows of members and, from n on, of what was told."""
+    if is_compact(members):
+        return torch.from_numpy(taken(members.numpy(), told.numpy(), rows.numpy()))
+    return torch.cat([members, told]).index_select(0, rows)
