@@ -10,6 +10,7 @@ from blackbox.surrogates.kernels import Array
 
 __all__ = ["Warp", "signed_log"]
 
+_OUTLYING = 100.0  # times as far above the median as the next value
 _POWERS = np.linspace(-2.0, 1.0, 61)
 
 
@@ -30,7 +31,7 @@ class Warp:
     power : float
         Yeo-Johnson lambda, at most 1 (1 is the identity).
     ceiling : float
-        Values above it are clipped: median + 1000 inter-quartile ranges.
+        Values above it are clipped: median + 1000 inter-quartile ranges, or less where a few values are outliers.
 
     References
     ----------
@@ -51,7 +52,7 @@ class Warp:
             spread = float(np.abs(values - centre).mean()) or 1.0
         if not np.isfinite(spread):
             spread = float(np.finfo(float).max / 1e6)
-        ceiling = float(centre) + 1e3 * spread
+        ceiling = float(centre) + min(1e3 * spread, _beyond(values - centre, spread))
         first = cls(float(centre), spread, 1.0, ceiling)
         if not warp or len(values) < 3:
             return first
@@ -94,6 +95,19 @@ def inverse_yeo_johnson(t: Array, power: float) -> Array:
         upper = np.expm1(np.log1p(np.maximum(power * positive, -1.0 + 1e-15)) / power)
     rest = 2.0 - power
     return np.asarray(upper - np.expm1(np.log1p(-rest * negative) / rest))
+
+
+def _beyond(excess: Array, spread: float) -> float:
+    """Return how far above the median values are clipped: twice the largest one that is no outlier; inf without any.
+
+    Outliers are at most a tenth of the values, at least one, a hundred times as far up as the next ones.
+    """
+    top = np.sort(excess)[::-1][: max(1, len(excess) // 10) + 1]
+    if len(excess) < 4:
+        return float("inf")
+    below = np.maximum(top[1:], spread)
+    far = np.flatnonzero(top[:-1] > _OUTLYING * below)
+    return 2.0 * float(below[far[-1]]) if len(far) else float("inf")
 
 
 def _likeliest_power(z: Array) -> float:

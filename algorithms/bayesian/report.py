@@ -20,7 +20,7 @@ from blackbox.surrogates.threads import one_thread
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["models_of", "predicted_best"]
+__all__ = ["at_target", "models_of", "predicted_best"]
 
 
 def models_of(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> tuple[View, Domain]:
@@ -31,6 +31,15 @@ def models_of(spec: Spec, state: BayesianState, settings: BayesianOptimization) 
     prior = prior_of(settings, domain.dim)
     with np.errstate(all="ignore"), one_thread():
         return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior), domain
+
+
+def at_target(domain: Domain, roles: tuple[str, ...] = ("fidelity", "task")) -> Domain:
+    """Return the domain with the columns of some roles held where results count."""
+    fixed = np.full(domain.dim, np.nan)
+    for column, role in domain.space.role_columns.items():
+        if role in roles:
+            fixed[column] = nominal(domain.space, column)
+    return domain if np.isnan(fixed).all() else domain.holding(fixed)
 
 
 def predicted_best(spec: Spec, state: BayesianState, settings: BayesianOptimization) -> Front:

@@ -11,7 +11,7 @@ import numpy as np
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 from blackbox.algorithms.bayesian.gains import Bound, noise_of
-from blackbox.algorithms.bayesian.report import models_of
+from blackbox.algorithms.bayesian.report import at_target, models_of
 from blackbox.algorithms.bayesian.search import Effort, maximise
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.errors import SettingError
@@ -80,12 +80,17 @@ def advice(optimizer: Any, *, tolerance: float | None = None) -> Advice:
         Of one objective, driven by `BayesianOptimization`.
     tolerance : float, optional
         The regret that does not matter, in units of the objective. Default: the standard deviation of the noise where
-        noise is believed in, else a thousandth of the range of the told values.
+        noise is believed in, else a thousandth of the range of the told values, outliers aside.
 
     Raises
     ------
     SettingError
-        If the optimizer is another one, fewer than two feasible values were told, or the tolerance is not positive.
+        If the optimizer is another one, fewer than two feasible values were told, environments or implementations are
+        random (told values are no values of the risk), or the tolerance is not positive.
+
+    Notes
+    -----
+    Where there are fidelities or tasks, all of it is about the target: its best prediction is compared.
 
     References
     ----------
@@ -160,20 +165,29 @@ def _prefix(state: BayesianState, n: int) -> BayesianState:
 def _advice(
     spec: Spec, state: BayesianState, settings: BayesianOptimization, sign: float, tolerance: float | None
 ) -> Advice:
+    if settings.input_noise is not None or "environment" in spec.space.role_columns.values():
+        raise SettingError(
+            "optimizer: expected values of the objective itself, got those in random environments or of random "
+            "implementations; result() has the design with the least predicted risk"
+        )
     feasible = _feasible(state)
     if feasible.sum() < 2:
         raise SettingError(f"optimizer: expected at least two feasible values, got {int(feasible.sum())}")
-    view, domain = models_of(spec, state, settings)
+    view, _ = models_of(spec, state, settings)
     score, warp = view.acquisition, view.warp
     standard = score.modes[0].standard
     random = np.random.default_rng(state.design_seed)
-    domain = settings.domain_of(spec, state)
+    whole = settings.domain_of(spec, state)
+    domain = at_target(whole)
     anchors = domain.fill(state.x.numpy()[view.order[:5]], random)
-    points = domain.model(state.x.numpy()[feasible])
+    held = domain is not whole
+    points = domain.model(domain.fill(state.x.numpy()[feasible], random) if held else state.x.numpy()[feasible])
+    score = score.relative_to(points) if held else score
     width = math.sqrt(_confidence(domain.dim, len(state)))
 
     def back(standardised: float) -> float:
-        return float(warp.inverse(np.array([standardised * standard.spread + standard.shift]))[0])
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(warp.inverse(np.array([standardised * standard.spread + standard.shift]))[0])
 
     with np.errstate(all="ignore"), one_thread():
         found = maximise(score, domain, anchors, random, Effort())
@@ -183,16 +197,17 @@ def _advice(
         mean, std = score.modes[0].predict(points)
         lowest = min(lowest, float((mean - width * std).min()))
         highest = float((mean + width * std).min())
-    if view.predicted is None:
+    if view.predicted is None and not held:
         highest = min(highest, score.best)
     best = back(score.best)
-    expected = max(best - back(score.best - gain), 0.0)
-    bound = max(back(highest) - back(lowest), 0.0)
+    expected = _gap(best, back(score.best - gain))
+    bound = _gap(back(highest), back(lowest))
     values = state.values.numpy()[feasible, 0]
     noise = view.predicted is not None
     if tolerance is None:
         level = math.sqrt(noise_of(score.modes[0]))
-        tolerance = (back(score.best + level) - best) if noise else _SMALL * float(np.ptp(values))
+        spread = _gap(float(min(values.max(), warp.ceiling)), float(values.min()))
+        tolerance = back(score.best + level) - best if noise else _SMALL * spread
     stop = bound <= tolerance
     word = "at most" if stop else "perhaps"
     reason = (
@@ -200,6 +215,12 @@ def _advice(
         f"the next one is expected to gain {expected:.3g}, and {tolerance:.3g} does not matter"
     )
     return Advice(stop, expected, bound, tolerance, sign * best, len(state), reason)
+
+
+def _gap(high: float, low: float) -> float:
+    """Return by how much a number is above another one: at least 0, and finite, as large as can be if unknown."""
+    gap, most = high - low, float(np.finfo(float).max)
+    return most if math.isnan(gap) else min(max(gap, 0.0), most)
 
 
 def _confidence(d: int, n: int) -> float:

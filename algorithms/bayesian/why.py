@@ -11,7 +11,7 @@ import torch
 from scipy.special import ndtri
 
 from blackbox.algorithms.bayesian.domain import Domain
-from blackbox.algorithms.bayesian.report import models_of
+from blackbox.algorithms.bayesian.report import at_target, models_of
 from blackbox.algorithms.bayesian.stopping import search_of
 from blackbox.errors import SettingError
 from blackbox.surrogates.kernels import Array, covariance
@@ -95,6 +95,12 @@ def why(optimizer: Any, batch: Any) -> list[Reason]:
     reduction = optimizer._reduction
     codes = reduction.restrict(batch.x.detach().to("cpu", torch.float64)).numpy()
     points, known = domain.model(codes), domain.model(state.x.numpy())
+    aim = at_target(domain, ("fidelity",))
+    asked = points
+    if aim is not domain:  # what speaks for a point is what it promises at the target
+        random = np.random.default_rng(0)
+        points = aim.model(aim.fill(codes, random))
+        score = score.relative_to(aim.model(aim.fill(state.x.numpy()[view.order], random)))
     standard = mode.standard
 
     def back(standardised: Array) -> Array:
@@ -108,7 +114,7 @@ def why(optimizer: Any, batch: Any) -> list[Reason]:
         gains = np.abs(best - back(score.best - gain))
         feasible = np.exp(sum((limit(points) for limit in score.limits), np.zeros(len(points))))
         success = np.ones(len(points)) if score.success is None else np.exp(score.log_success(points))
-        related = covariance(points, known, mode.layout, mode.hyper) / mode.hyper.scale
+        related = covariance(asked, known, mode.layout, mode.hyper) / mode.hyper.scale
     evaluated = optimizer.space.decode(reduction.expand(state.x))
     found = []
     for i, config in enumerate(batch.configs):

@@ -242,6 +242,17 @@ def test_warp_is_monotone_invertible_and_used_for_long_bad_tails_only() -> None:
     assert Warp.fit(np.array([1.0, 2.0, 3.0, 1e12])).ceiling < 1e12 or Warp.fit(tail, warp=False).power == 1.0
 
 
+def test_outliers_are_clipped_near_the_other_values() -> None:
+    values = np.random.default_rng(0).random(30)
+    plain = Warp.fit(values)
+    for far in ([1e12], [1e12, 1e12, 1e9], [1e308]):
+        warp = Warp.fit(np.concatenate([values, far]))
+        assert warp.ceiling < 3.0
+        assert abs(warp.power - plain.power) < 0.8
+    growing = np.exp(np.linspace(0.0, 20.0, 30))  # a tail, and no outliers
+    assert Warp.fit(growing).ceiling > growing[-3]
+
+
 def test_yeo_johnson_matches_scipy_and_signed_log_keeps_signs() -> None:
     from scipy.stats import yeojohnson
 

@@ -11,7 +11,7 @@ import torch
 import blackbox as bb
 from blackbox.algorithms import BayesianOptimization
 from blackbox.errors import SettingError
-from blackbox.problems.synthetic import Ackley, Hartmann6
+from blackbox.problems.synthetic import Ackley, Branin, Hartmann6
 
 Config = dict[str, Any]
 UNIT = bb.Space.box([0, 0], [1, 1])
@@ -264,3 +264,16 @@ def test_many_data_are_served() -> None:
 def test_wrong_settings_are_named(options: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=next(iter(options))):
         BayesianOptimization(**options)
+
+
+def test_one_outlier_does_not_slow_the_search() -> None:
+    problem = Branin()
+    regrets = []
+    for seed in range(3):
+        optimizer = bb.Optimizer(problem, BayesianOptimization(), seed=seed)
+        optimizer.tell(problem.space.batch(np.array([[9.0, 14.0]])), [1e12])
+        for _ in range(28):
+            batch = optimizer.ask()
+            optimizer.tell(batch, problem(batch.x))
+        regrets.append(float(optimizer.result().values) - problem.optimum)
+    assert np.median(regrets) < 1e-4

@@ -9,7 +9,7 @@ import torch
 
 import blackbox as bb
 from blackbox.algorithms import BayesianOptimization, RandomSearch
-from blackbox.algorithms.bayesian import advice, stopping_curve
+from blackbox.algorithms.bayesian import advice, stopping_curve, why
 from blackbox.errors import SettingError
 
 UNIT = bb.Space.box([0, 0], [1, 1])
@@ -66,3 +66,29 @@ def test_what_cannot_be_advised_is_said() -> None:
     never = run(4, lambda x: torch.full((len(x),), math.nan))
     with pytest.raises(SettingError, match="got 0"):
         advice(never)
+
+
+def test_an_outlier_does_not_make_the_rest_indifferent() -> None:
+    told = advice(run(12, lambda x: torch.where((x == 0.5).all(1), 1e12, bowl(x))))
+    assert told.tolerance < 0.01
+    huge = stopping_curve(run(8, lambda x: (x[:, 0] - 0.5).sign() * 1.7e308), points=3)
+    assert np.isfinite(huge.bound).all()
+
+
+def test_advice_is_about_the_target_and_not_about_random_environments() -> None:
+    space = bb.Space({"x": bb.Real(0, 1), "s": bb.Real(0, 1, fidelity=True)})
+    optimizer = bb.Optimizer(space, BayesianOptimization(), seed=0)
+    for _ in range(20):
+        batch = optimizer.ask()
+        optimizer.tell(batch, (batch.x[:, 0] - 0.3) ** 2 + batch.x[:, 1])  # 1 more at the target than at no fidelity
+    assert advice(optimizer).best == pytest.approx(1.0, abs=0.02)
+    reason = why(optimizer, space.batch(np.array([[0.3, 0.0]])))[0]
+    assert reason.predicted == pytest.approx(1.0, abs=0.05)
+    assert reason.best == pytest.approx(1.0, abs=0.05)
+    random = bb.Space({"x": bb.Real(0, 1), "w": bb.Real(0, 1, environment="uniform")})
+    robust = bb.Optimizer(random, BayesianOptimization(), seed=0)
+    for _ in range(6):
+        batch = robust.ask()
+        robust.tell(batch, (batch.x[:, 0] - batch.x[:, 1]) ** 2)
+    with pytest.raises(SettingError, match="random environments"):
+        advice(robust)
