@@ -41,8 +41,7 @@ def measure(algorithm: Any, problem: bb.Problem, seeds: int, generations: int, r
     result: list[bb.SweepResult] = []
 
     def single(seed: int) -> None:
-        budget = generations * algorithm.population_size  # which a sweep tells its runs, too
-        optimizer = bb.Optimizer(problem, algorithm, seed=seed, budget=budget)
+        optimizer = bb.Optimizer(problem, algorithm, seed=seed)
         for _ in range(generations):
             batch = optimizer.ask()
             optimizer.tell(batch, problem(batch.x))

@@ -152,6 +152,9 @@ class Helper:
         Whether it is a copy of this process, or a fresh one that is sent everything.
     checkpoint_every : float
         Seconds between two states that it sends.
+    beside : sequence of Connection, default ()
+        The pipes of other helpers. A copy of this process closes them, as it closes this end of its own: only then does
+        a process that writes to one see that the first process was killed.
 
     Raises
     ------
@@ -161,14 +164,23 @@ class Helper:
         If the part cannot be sent to another process.
     """
 
-    def __init__(self, setting: Setting, part: Part, *, forked: bool, checkpoint_every: float) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        part: Part,
+        *,
+        forked: bool,
+        checkpoint_every: float,
+        beside: Sequence[Connection] = (),
+    ) -> None:
         self.part, self.state, self.generation, self.recalled = part, part.state, part.generation, False
         self.begun = time.monotonic()
         order = (setting, part, checkpoint_every)
         context: Any = multiprocessing.get_context("fork" if forked else "spawn")
         self._order = None if forked else _pickled(order)  # sent once it can be read
         self.pipe, other = multiprocessing.Pipe()
-        self._process = context.Process(target=_serve, args=(other, order if forked else None), daemon=True)
+        inherited = (order, (self.pipe, *beside)) if forked else (None, ())
+        self._process = context.Process(target=_serve, args=(other, *inherited), daemon=True)
         try:
             with warnings.catch_warnings():  # of threads: see `can_fork`
                 warnings.simplefilter("ignore", DeprecationWarning)
@@ -211,8 +223,10 @@ class Helper:
         self.pipe.close()
 
 
-def _serve(pipe: Connection, order: tuple[Setting, Part, float] | None) -> None:
+def _serve(pipe: Connection, order: tuple[Setting, Part, float] | None, foreign: Sequence[Connection]) -> None:
     """Go on with a part, in the other process."""
+    for each in foreign:
+        each.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process sees to Ctrl-C
     torch.set_num_threads(1)
     try:

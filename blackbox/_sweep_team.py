@@ -181,7 +181,8 @@ class Team:
     def _hand_over(self, part: Part) -> None:
         forked = can_fork(self._setting.problems[part.tasks[0].problem])
         try:
-            helper = Helper(self._setting, part, forked=forked, checkpoint_every=self._every)
+            others = [helper.pipe for helper in self._helpers]
+            helper = Helper(self._setting, part, forked=forked, checkpoint_every=self._every, beside=others)
         except (OSError, AssertionError, RuntimeError, BlackboxError):  # no more processes, or it cannot be sent
             self._waiting.append(Part(part.tasks, part.state, stays=True))
             return

@@ -2,8 +2,8 @@
 
 All seeds of one algorithm on one problem run as one tensor program where the algorithm is a generational evolutionary
 one (on a CPU, of at most 1,000 members: larger runs are as fast alone), shared among the cores where it pays; every
-other run is a process of its own. A run gives exactly what `Optimizer(problem, algorithm, seed=seed, budget=n)` gives
-alone, where n evaluations, or generations times members, are what it has.
+other run is a process of its own. A run gives exactly what `Optimizer(problem, algorithm, seed=seed)` gives alone; one
+that plans ahead, as RVEA does, is told its budget: `budget=` evaluations, or generations times members.
 """
 
 from __future__ import annotations

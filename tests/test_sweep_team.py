@@ -147,14 +147,16 @@ class Killed(Elsewhere):
         return super().evaluate(x)
 
 
-def shared(problem: bb.Problem, cut: list[int] | None = None, **changes: Any) -> tuple[list[str], bb.SweepResult]:
+def shared(
+    problem: bb.Problem, cut: list[int] | None = None, generations: int = 60, **changes: Any
+) -> tuple[list[str], bb.SweepResult]:
     """Return what helpers did in a sweep with two cores, and the sweep."""
     kinds: list[str] = []
     helper, take, cutting = _sweep_team.Helper, _sweep_team.Team._take, _sweep_team.Team._cut
 
-    def noted(setting: Any, part: Any, *, forked: bool, checkpoint_every: float) -> Any:
+    def noted(setting: Any, part: Any, *, forked: bool, **others: Any) -> Any:
         kinds.append("forked" if forked else "spawned")
-        return helper(setting, part, forked=forked, checkpoint_every=checkpoint_every)
+        return helper(setting, part, forked=forked, **others)
 
     def taken(self: Any, by: Any, kind: str, content: Any) -> None:
         kinds.append(kind)
@@ -167,26 +169,29 @@ def shared(problem: bb.Problem, cut: list[int] | None = None, **changes: Any) ->
         patch.multiple(_sweep_team, Helper=noted, **changes),
         patch.multiple(_sweep_team.Team, _take=taken, _cut=shares),
     ):
-        return kinds, bb.sweep(NSGA3(40), problem, seeds=12, generations=60, workers=2)
+        return kinds, bb.sweep(NSGA3(40), problem, seeds=12, generations=generations, workers=2)
 
 
 def program() -> None:
     """Share sweeps in a program of its own, without threads."""
     torch.set_num_threads(2)
-    alone = bb.sweep(NSGA3(40), DTLZ2(), seeds=12, generations=60, batched=False, workers=1)
+    short, long = (
+        bb.sweep(NSGA3(40), DTLZ2(), seeds=12, generations=count, batched=False, workers=1) for count in (60, 800)
+    )
     home, forks = os.getpid(), {"can_fork": lambda problem: _sweep_parts.can_fork(DTLZ2())}
     cases = {
         "forked": shared(DTLZ2(), _PAYS=1.0),
         "failing": shared(Elsewhere(home), _PAYS=1.0, **forks),
         "killed": shared(Killed(home), _PAYS=1.0, **forks),
-        "back": shared(DTLZ2(), cut=[1, 11], _PAYS=0.0),
+        "back": shared(DTLZ2(), cut=[1, 11], generations=800, _PAYS=0.0),  # so long that one is idle before the end
         "spawned": shared(Elsewhere(), _SPAWNED=1e-3),
     }
     for case, (kinds, result) in cases.items():
         assert kinds[0] == ("spawned" if case == "spawned" else "forked"), (case, kinds)
         wanted = {"forked": {"done"}, "back": {"back"}, "spawned": {"done", "back"}}.get(case, {"failed"})
         assert wanted & set(kinds), (case, kinds)
-        assert all(torch.equal(run.values, one.values) for run, one in zip(result.runs, alone.runs, strict=True))
+        alone = (long if case == "back" else short).runs
+        assert all(torch.equal(run.values, one.values) for run, one in zip(result.runs, alone, strict=True))
         assert [run.seed for run in result.runs] == list(range(12))
         assert not result.failures
     assert torch.get_num_threads() == 2

@@ -171,7 +171,7 @@ class BatchedEvolution:
             return algorithm.trials(self.spec, x, self.values[rows], total, places, uniforms)
         tools = self.tools if rows == slice(None) else _one_of(self.tools, rows)
         is_full = self._is_sound or bool((self.pool[rows] == n).all())
-        early = algorithm.is_early(self.spec, self.told)
+        early = algorithm.is_early(self.told)
         if isinstance(algorithm, MOEAD):
             uniforms = self._draw(generators, algorithm.place_draws(tools, self.size))
             usable = None if is_full else usable_members(self.values[rows])

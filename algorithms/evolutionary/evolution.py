@@ -34,7 +34,7 @@ __all__ = ["Evolution", "Survivors", "Tools"]
 _MANY = 2**31
 _FEW_OBJECTIVES = 3
 _CROSSING, _CROSSING_OF_MANY = 0.5, 0.3  # with many objectives parents are far apart, and mixtures of them poor
-_EARLY_GENERATIONS, _LONG_EARLY_GENERATIONS, _EARLY_SHARE = 25, 50, 1 / 6
+_EARLY_GENERATIONS = 50
 
 
 class Tools(NamedTuple):
@@ -114,14 +114,9 @@ class Evolution:
         chance = _CROSSING if spec.n_objectives <= _FEW_OBJECTIVES else _CROSSING_OF_MANY
         return chance, chance
 
-    def is_early(self, spec: Spec, told: int) -> bool:
-        """Return whether a search that was told so many rows is at its beginning.
-
-        That is a sixth of the budget, at most 50 generations; 25 generations where no budget is known.
-        """
-        if spec.budget is None:
-            return told < _EARLY_GENERATIONS * self.population_size
-        return told < min(_LONG_EARLY_GENERATIONS * self.population_size, _EARLY_SHARE * spec.budget)
+    def is_early(self, told: int) -> bool:
+        """Return whether a search that was told so many rows is in its first 50 generations."""
+        return told < _EARLY_GENERATIONS * self.population_size
 
     def first_memory(self, spec: Spec) -> dict[str, Tensor]:
         """Return what is remembered before anything was told."""
@@ -257,7 +252,7 @@ class Evolution:
             x = initial_points(spec, draw(generator, count * spec.dim, dtype=spec.dtype).reshape(count, -1))
         else:
             uniforms = draw(generator, self.offspring_draws(tools, n, count), dtype=spec.dtype)
-            total, early = total_violation(state.violations), self.is_early(spec, state.told)
+            total, early = total_violation(state.violations), self.is_early(state.told)
             x = self.offspring(tools, state.x, total, state.parents, count, uniforms, early=early)
         return state.handed_out(count, tools), Candidates(x)
 

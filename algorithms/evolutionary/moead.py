@@ -297,7 +297,7 @@ class MOEAD(Evolution):
                 places = next_places(state, count, generational=not self.steady_state, device=spec.device)
             usable = None if state.parents == len(state) else usable_members(state.values)
             uniforms = draw(generator, self.place_draws(tools, count), dtype=spec.dtype)
-            x = self.place_offspring(tools, state.x, usable, places, uniforms, early=self.is_early(spec, state.told))
+            x = self.place_offspring(tools, state.x, usable, places, uniforms, early=self.is_early(state.told))
         return state.handed_out(count, tools), Candidates(x)
 
     def tell(self, spec: Spec, state: Population, seen: Seen, generator: torch.Generator) -> Population:

@@ -78,8 +78,8 @@ class NSGA3(Evolution):
     crossover_eta : float, default 30
         Distribution index of simulated binary crossover.
     crossover_probability : float, optional
-        Chance of each variable to be crossed. Default: 0.85 in the first sixth of the budget, at most 50 generations,
-        or in the first 25 where no budget is known; later 0.4 for up to three objectives, 0.3 for more.
+        Chance of each variable to be crossed. Default: 0.85 in the first 50 generations, later 0.4 for up to three
+        objectives, 0.3 for more.
     mutation_eta : float, default 20
         Distribution index of polynomial mutation.
     mutation_probability : float, optional

@@ -192,15 +192,15 @@ def test_parents_are_chosen_about_equally_often() -> None:
         assert torch.equal(one, choose_rows(u[3], n, count, pool))
 
 
-@pytest.mark.parametrize(("budget", "generations"), [(None, 25), (240, 10), (10**9, 50)])
-def test_nsga3_mixes_more_at_first(budget: int | None, generations: int) -> None:
+@pytest.mark.parametrize("budget", [None, 240])  # it does not depend on what is foreseen
+def test_nsga3_mixes_more_at_first(budget: int | None) -> None:
     def optimizer(**settings: Any) -> Optimizer:
         return Optimizer(box(), NSGA3(4, **settings), objectives=3, seed=2, budget=budget)
 
     default, early = optimizer(), optimizer(crossover_probability=0.85)
-    for turn in range(generations + 1):
+    for turn in range(51):
         one, two = default.ask(), early.ask()
-        assert torch.equal(one.x, two.x) == (turn < generations)
+        assert torch.equal(one.x, two.x) == (turn < 50)
         default.tell(one, values_of(one.x, 3))
         early.tell(two, values_of(two.x, 3))
 
