@@ -24,8 +24,8 @@ from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.fidelity_choice import Chooser, on_target, targets
 from blackbox.algorithms.bayesian.models import Fitting
 from blackbox.algorithms.bayesian.options import option_of
-from blackbox.algorithms.bayesian.proposal import LITTLE, Pace
-from blackbox.algorithms.bayesian.quadratic import APART, quadratic_minimum
+from blackbox.algorithms.bayesian.proposal import Pace
+from blackbox.algorithms.bayesian.quadratic import APART, is_apt, quadratic_minimum
 from blackbox.algorithms.bayesian.search import Effort
 from blackbox.algorithms.bayesian.single import SingleObjective, counted, prior_with_roles
 from blackbox.algorithms.bayesian.state import BayesianState
@@ -123,9 +123,7 @@ def _quadratic_point(
     Only where processes promise little at a time and hold it possible that it improves: evaluations at all fidelities
     near the best prediction determine it, so that a few cheap ones may spare one at the target.
     """
-    plain = len(domain.smooth) == domain.dim and domain.free.all() and not domain.is_restricted
-    exact = view.deterministic and view.predicted is None and not state.constraints and acquisition.success is None
-    if not (plain and exact and acquisition.modes) or state.promise >= LITTLE:
+    if not (acquisition.modes and is_apt(state, domain, view)):
         return None
     x, mode, aim = state.x.numpy()[view.order], acquisition.modes[0], targets(domain)
     mean = acquisition.predicted(at_target.model(at_target.hold(x)))

@@ -14,7 +14,7 @@ from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import View
 from blackbox.surrogates.kernels import Array, Index
 
-__all__ = ["APART", "FIRST", "REASON", "quadratic_minimum", "quadratic_point"]
+__all__ = ["APART", "FIRST", "REASON", "is_apt", "quadratic_minimum", "quadratic_point"]
 
 REASON = "the minimum of a quadratic model of the best evaluations"
 FIRST = f"{REASON}, and improvements by exact Gaussian processes"
@@ -52,16 +52,21 @@ def quadratic_point(state: BayesianState, domain: Domain, view: View, n: int) ->
     columns are real and nothing but the box limits them. Ill-conditioned valleys are where it helps: few processes know
     curvatures that differ by a million, but some 2 d (columns apart) or d^2 / 2 evaluations determine them.
     """
-    plain = len(domain.smooth) == domain.dim and domain.free.all() and not domain.is_restricted
-    exact = view.deterministic and view.predicted is None
-    usable = not state.constraints and view.acquisition.success is None
-    if not (plain and exact and usable) or state.promise >= LITTLE or (n < _EVERY and len(state) % _EVERY):
+    if not is_apt(state, domain, view) or (n < _EVERY and len(state) % _EVERY):
         return None
     known = domain.to_unit(state.x.numpy())
     found = quadratic_minimum(known[view.order], state.values.numpy()[view.order, 0])
     if found is None or np.abs(found - known).max(1).min() < APART:
         return None
     return domain.canonical(domain.from_unit(found[None]))
+
+
+def is_apt(state: BayesianState, domain: Domain, view: View) -> bool:
+    """Return whether processes promise little, values are exact, and nothing but the box limits real columns alone."""
+    plain = len(domain.smooth) == domain.dim and domain.free.all() and not domain.is_restricted
+    exact = view.deterministic and view.predicted is None
+    usable = not state.constraints and view.acquisition.success is None
+    return bool(plain and exact and usable and state.promise < LITTLE)
 
 
 def quadratic_minimum(u: Array, y: Array, rank: Array | None = None, held: Array | None = None) -> Array | None:

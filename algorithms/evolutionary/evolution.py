@@ -29,10 +29,10 @@ from blackbox.algorithms.evolutionary.population import (
     total_violation,
 )
 
-__all__ = ["Evolution", "Survivors", "Tools"]
+__all__ = ["FEW_OBJECTIVES", "Evolution", "Survivors", "Tools"]
 
 _MANY = 2**31
-_FEW_OBJECTIVES = 3
+FEW_OBJECTIVES = 3
 _CROSSING, _CROSSING_OF_MANY = 0.5, 0.3  # with many objectives parents are far apart, and mixtures of them poor
 _EARLY_GENERATIONS = 50
 
@@ -111,7 +111,11 @@ class Evolution:
         """Return the chance of each variable to be crossed, and that chance early in the search."""
         if self.crossover_probability is not None:
             return self.crossover_probability, self.crossover_probability
-        chance = _CROSSING if spec.n_objectives <= _FEW_OBJECTIVES else _CROSSING_OF_MANY
+        return self.default_crossing(spec)
+
+    def default_crossing(self, spec: Spec) -> tuple[float, float]:
+        """Return what `crossing` is where no `crossover_probability` is given."""
+        chance = _CROSSING if spec.n_objectives <= FEW_OBJECTIVES else _CROSSING_OF_MANY
         return chance, chance
 
     def is_early(self, told: int) -> bool:

@@ -16,7 +16,7 @@ from blackbox.algorithms.evolutionary.compact import is_compact
 from blackbox.algorithms.evolutionary.compact_decomposition import Neighbourhoods, improved, is_small, mates, taken
 from blackbox.algorithms.evolutionary.decomposition import Aggregation, neighbourhood_update, neighbours, scaled_weights
 from blackbox.algorithms.evolutionary.draws import draw, split_draws
-from blackbox.algorithms.evolutionary.evolution import Evolution, Tools
+from blackbox.algorithms.evolutionary.evolution import FEW_OBJECTIVES, Evolution, Tools
 from blackbox.algorithms.evolutionary.mating import take_rows
 from blackbox.algorithms.evolutionary.niching import associate
 from blackbox.algorithms.evolutionary.offspring import initial_points
@@ -29,7 +29,6 @@ from blackbox.outcomes import has_finite_squares
 __all__ = ["MOEAD", "weight_vectors"]
 
 _KINDS = ("tchebycheff", "pbi", "weighted_sum")
-_FEW_OBJECTIVES = 3
 
 
 class _Constants(NamedTuple):
@@ -213,7 +212,7 @@ class MOEAD(Evolution):
             Offer each row to its own place only.
         """
         (values, total), (new, new_total) = members, told
-        normalize = self.normalize or (self.normalize is None and new.shape[-1] <= _FEW_OBJECTIVES)
+        normalize = self.normalize or (self.normalize is None and new.shape[-1] <= FEW_OBJECTIVES)
         if total is None and places is None and not start and constants.compact is not None and is_compact(values):
             tables = values.numpy(), new.numpy(), memory["ideal"].numpy()
             if all(map(has_finite_squares, tables)):

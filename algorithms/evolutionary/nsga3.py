@@ -15,7 +15,7 @@ from blackbox.algorithm import Spec
 from blackbox.algorithms.evolutionary.compact import is_compact
 from blackbox.algorithms.evolutionary.compact_association import Lattice
 from blackbox.algorithms.evolutionary.compact_niching import survivors_nsga3
-from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
+from blackbox.algorithms.evolutionary.evolution import FEW_OBJECTIVES, Evolution, Survivors
 from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws
 from blackbox.algorithms.evolutionary.population import check_count
 from blackbox.algorithms.evolutionary.reference import das_dennis, das_dennis_size, spread_directions
@@ -26,7 +26,6 @@ from blackbox.outcomes import has_finite_squares
 __all__ = ["NSGA3", "Directions", "make_directions"]
 
 _MOST_DIRECTIONS = 100_000
-_FEW_OBJECTIVES = 3
 # While members are little more than random points, mixing all their variables finds the best basin of each; later,
 # children that keep most of one good parent make more of it.
 _EARLY_CROSSING, _CROSSING, _CROSSING_OF_MANY = 0.85, 0.4, 0.3
@@ -116,11 +115,9 @@ class NSGA3(Evolution):
         if self.divisions is not None:
             check_count("divisions", self.divisions, 1)
 
-    def crossing(self, spec: Spec) -> tuple[float, float]:
-        """Return the chance of each variable to be crossed, and that chance early in the search."""
-        if self.crossover_probability is not None:
-            return self.crossover_probability, self.crossover_probability
-        return _CROSSING if spec.n_objectives <= _FEW_OBJECTIVES else _CROSSING_OF_MANY, _EARLY_CROSSING
+    def default_crossing(self, spec: Spec) -> tuple[float, float]:
+        """Return a large chance early in the search, and a small one later."""
+        return _CROSSING if spec.n_objectives <= FEW_OBJECTIVES else _CROSSING_OF_MANY, _EARLY_CROSSING
 
     def constants(self, spec: Spec) -> Directions:
         """Return the reference directions."""

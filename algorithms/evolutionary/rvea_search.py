@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from blackbox.algorithm import Spec
-from blackbox.algorithms.evolutionary.evolution import Evolution, Survivors
+from blackbox.algorithms.evolutionary.evolution import FEW_OBJECTIVES, Evolution, Survivors
 from blackbox.algorithms.evolutionary.mating import choose_rows, choosing_draws
 from blackbox.algorithms.evolutionary.nsga3 import make_directions
 from blackbox.algorithms.evolutionary.population import check_count, check_number
@@ -21,7 +21,7 @@ from blackbox.algorithms.evolutionary.survival import survive_rvea
 __all__ = ["RVEA"]
 
 _GENERATIONS = 100
-_FEW_OBJECTIVES, _PENALTY = 3, 0.2
+_PENALTY = 0.2
 
 
 class _Constants(NamedTuple):
@@ -150,7 +150,7 @@ class RVEA(Evolution):
             return Survivors(torch.stack([part.rows for part in parts]), memories, pools)
         progress = min(1.0, told / (self.population_size * constants.generations))
         span, angles = memory["span"], memory["angles"]
-        weight = (_PENALTY if values.shape[-1] <= _FEW_OBJECTIVES else 1.0) if self.penalty is None else self.penalty
+        weight = (_PENALTY if values.shape[-1] <= FEW_OBJECTIVES else 1.0) if self.penalty is None else self.penalty
         is_scaled = bool((span != 1).any())
         directions = adapt_directions(constants.directions, torch.zeros_like(span), span)
         rows, wins = survive_rvea(
