@@ -54,7 +54,7 @@ class LinearCost:
             if not isinstance(getattr(self, name), Mapping):
                 raise SettingError(f"{name}: expected a mapping of fidelities, got {getattr(self, name)!r}")
         for name, costs in self.levels.items():
-            if isinstance(costs, str) or not isinstance(costs, Iterable):
+            if not isinstance(costs, Iterable):
                 raise SettingError(f"levels: expected a sequence of costs of the levels of {name!r}, got {costs!r}")
         levels = {name: tuple(costs) for name, costs in self.levels.items()}
         object.__setattr__(self, "weights", dict(self.weights))
