@@ -46,6 +46,7 @@ class BayesianOptimization:
 
     One objective, or several; real, integer, ordinal, categorical and conditional parameters; black-box constraints;
     failed evaluations, which are learned from; noise, known or not; any batch size and pending candidates.
+    Rugged functions are modelled as a trend and ripples where the evidence favours it (one objective, no roles).
     An ask takes 10 to 50 ms up to 300 evaluations and O(n^3) time beyond.
 
     Parameters

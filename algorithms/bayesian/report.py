@@ -30,7 +30,8 @@ def models_of(spec: Spec, state: BayesianState, settings: BayesianOptimization) 
     random = np.random.default_rng(state.design_seed)
     prior = prior_of(settings, domain.dim)
     with np.errstate(all="ignore"), one_thread():
-        return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior), domain
+        fitting = Fitting(ripples=True)
+        return look(state, domain, fitting, random, noise=noise, warp=settings.warp, prior=prior), domain
 
 
 def at_target(domain: Domain, roles: tuple[str, ...] = ("fidelity", "task")) -> Domain:

@@ -68,7 +68,7 @@ class SingleObjective:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
         prior = prior_of(settings, domain.dim)
-        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior)
+        view = look(state, domain, Fitting(ripples=True), random, noise=noise, warp=settings.warp, prior=prior)
         waiting = domain.model(pending)
         base = view.acquisition
         if settings.cost_aware:
