@@ -23,11 +23,20 @@ SPACE = {
 }
 
 
+def typed(prompt):
+    """Return the number that is typed; ask again after a slip."""
+    while True:
+        try:
+            return float(input(prompt))
+        except ValueError:
+            print("  expected a number, such as 71.5")
+
+
 def measure(config):
     """Return what was read: the yield in % and the impurity in %."""
     if sys.stdin.isatty():
         print(", ".join(f"{name} = {value:.4g}" if name != "catalyst" else value for name, value in config.items()))
-        return float(input("  yield, % (nan if it failed): ")), float(input("  impurity, %: "))
+        return typed("  yield, % (nan if it failed): "), typed("  impurity, %: ")
     rate = {"none": 0.4, "A": 1.0, "B": 1.6}[config["catalyst"]] * exp((config["temperature"] - 70) / 25)
     converted = 1 - exp(-rate * config["minutes"] / 60)
     impurity = 12 * (config["temperature"] / 120) ** 4 * converted + (1.5 if config["catalyst"] == "B" else 0.3)
