@@ -28,9 +28,10 @@ def models_of(spec: Spec, state: BayesianState, settings: BayesianOptimization) 
     noise = None if settings.noise == "auto" else float(settings.noise)
     domain = Domain(spec.space)
     random = np.random.default_rng(state.design_seed)
-    prior = prior_of(settings, domain.dim)
+    prior, weighed = prior_of(settings, domain), bool(domain.discrete.any())
     with np.errstate(all="ignore"), one_thread():
-        return look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior), domain
+        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior, weighed=weighed)
+    return view, domain
 
 
 def at_target(domain: Domain, roles: tuple[str, ...] = ("fidelity", "task")) -> Domain:
