@@ -94,8 +94,8 @@ def ours(
         yield batch.x[0].numpy(), lambda value, batch=batch: optimizer.tell(batch, [value])  # type: ignore[misc]
 
 
-def optuna_sampler(kind: str) -> Callable[..., Points]:
-    """Return the loop of one of Optuna's samplers."""
+def optuna_sampler(kind: str, deterministic: bool = True) -> Callable[..., Points]:
+    """Return the loop of one of Optuna's samplers; its processes are told whether values are free of noise."""
 
     def loop(lower: Array, upper: Array, seed: int, known: tuple[Array, Array] | None = None) -> Points:
         import optuna
@@ -103,7 +103,7 @@ def optuna_sampler(kind: str) -> Callable[..., Points]:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore")
         sampler: Any = (
-            optuna.samplers.GPSampler(seed=seed, deterministic_objective=True)
+            optuna.samplers.GPSampler(seed=seed, deterministic_objective=deterministic)
             if kind == "gp"
             else optuna.samplers.TPESampler(seed=seed)
         )

@@ -1,7 +1,8 @@
-"""Ax and HEBO as loops of points, for the benchmarks of Bayesian optimization; neither is needed to run those.
+"""Ax, HEBO and pycma as loops of points, for the benchmarks of Bayesian optimization.
 
-Install them into an environment of their own beside this package: `pip install ax-platform` and `pip install HEBO`
-(HEBO 0.3.6 asks for an old pymoo; `pip install --no-deps HEBO disjoint-set` runs with a current one).
+Ax and HEBO are not needed to run those. Install them into an environment of their own beside this package:
+`pip install ax-platform` and `pip install HEBO` (HEBO 0.3.6 asks for an old pymoo; `pip install --no-deps HEBO
+disjoint-set` runs with a current one).
 """
 
 from __future__ import annotations
@@ -74,3 +75,19 @@ def hebo_loop(lower: Array, upper: Array, seed: int, known: tuple[Array, Array] 
             point,
             lambda value, suggestion=suggestion: optimizer.observe(suggestion, np.array([[value]])),  # type: ignore[misc]
         )
+
+
+def cma_loop(lower: Array, upper: Array, seed: int) -> Points:
+    """Yield points of pycma with its defaults: from the centre, then from anywhere, sigma 0.3 of the box."""
+    import cma
+
+    options = {"bounds": [0.0, 1.0], "verbose": -9, "verb_log": 0}
+    start, random = np.full(len(lower), 0.5), np.random.default_rng(seed)
+    while True:
+        strategy = cma.CMAEvolutionStrategy(start, 0.3, options | {"seed": int(random.integers(1, 2**31))})
+        while not strategy.stop():
+            candidates, values = strategy.ask(), []
+            for u in candidates:
+                yield lower + u * (upper - lower), values.append
+            strategy.tell(candidates, values)
+        start = random.random(len(lower))

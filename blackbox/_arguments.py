@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,22 @@ import torch
 
 from blackbox.errors import SettingError
 
-__all__ = ["checked_device", "is_whole", "whole_number"]
+__all__ = ["checked_device", "is_finite", "is_whole", "whole_number"]
 
 
 def is_whole(value: Any, least: int) -> bool:
     """Return whether a value is an integer, NumPy's included and booleans not, of at least `least`."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
+
+
+def is_finite(value: Any) -> bool:
+    """Return whether a value is a finite real number, NumPy's included, booleans and tensors not."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the range of floats
+        return False
 
 
 def whole_number(value: Any, name: str, least: int) -> int:

@@ -25,16 +25,19 @@ def single_task(process: GaussianProcess) -> Any:
         from botorch.models.transforms.outcome import Standardize
         from gpytorch.kernels import MaternKernel, ScaleKernel
 
-        kernel = ScaleKernel(MaternKernel(nu=2.5, ard_num_dims=process.layout.dim)).double()
+        ripple = process.layout.ripple
+        parts = [(1.0, 1.0)] if ripple is None else [(1.0 - ripple.share, 1.0), tuple(ripple)]
+        kernels = [ScaleKernel(MaternKernel(nu=2.5, ard_num_dims=process.layout.dim)).double() for _ in parts]
         model = SingleTaskGP(
             torch.from_numpy(process.x),
             torch.from_numpy(process.y)[:, None],
             torch.from_numpy(noise.copy())[:, None],
-            covar_module=kernel,
+            covar_module=kernels[0] if len(kernels) == 1 else kernels[0] + kernels[1],
             outcome_transform=Standardize(m=1).double(),
         )
     with torch.no_grad():
         model.mean_module.constant.fill_(process.mean)
-        kernel.outputscale = process.hyper.scale
-        kernel.base_kernel.lengthscale = torch.from_numpy(process.hyper.lengthscale)
+        for kernel, (share, ratio) in zip(kernels, parts, strict=True):
+            kernel.outputscale = process.hyper.scale * share
+            kernel.base_kernel.lengthscale = torch.from_numpy(process.hyper.lengthscale * ratio)
     return model.eval()

@@ -9,7 +9,7 @@ from blackbox.surrogates.kernels import (
     Hyperparameters,
     Layout,
     conditional_factor,
-    matern,
+    radial,
     relatedness,
     relatedness_slope,
     squared_distance,
@@ -55,7 +55,7 @@ class TrainingKernel:
             r = squared_distance(points, points)
             np.fill_diagonal(r, 0.0)
             r = np.sqrt(5.0 * r)
-        value, slope = matern(r)
+        value, slope = radial(r, self.layout.ripple)
         rest: Array | float = h.scale
         for c, differ in zip(self.layout.levels, self._differ, strict=True):
             rest = rest * np.where(differ, np.exp(-1.0 / h.lengthscale[c]), 1.0)

@@ -57,10 +57,10 @@ def _parts(a: Array, by_a: Index, b: Array, by_b: Index, layout: Layout, h: Hype
     r = np.sqrt(5.0 * squared_distance(a[:, columns] / scale, b[:, columns] / scale))
     value, bend = matern(r)
     left, right = np.zeros(r.shape), np.zeros(r.shape)
-    for k in columns:
-        gap = (a[:, k][:, None] - b[:, k]) / h.lengthscale[k] ** 2
-        left[by_a == k] = gap[by_a == k]
-        right[:, by_b == k] = gap[:, by_b == k]
+    rows, ends = np.flatnonzero(by_a != VALUE), np.flatnonzero(by_b != VALUE)
+    k, m = by_a[rows], by_b[ends]
+    left[rows] = (a[rows, k][:, None] - b[:, k].T) / (h.lengthscale[k] ** 2)[:, None]
+    right[:, ends] = (a[:, m] - b[ends, m]) / h.lengthscale[m] ** 2
     return _Parts(rest, value, (5.0 / 3.0) * bend, (25.0 / 3.0) * np.exp(-r), r, left, right)
 
 
@@ -255,35 +255,37 @@ class _Evidence:
         d = self.layout.dim
         gradient = np.zeros(len(theta))
         diagonal = np.diagonal(inverse)
-        for j in range(d):
-            bent = self._by_length(j, parts, matrix, h)
-            lost = -2.0 * noise * (self.by == j)
-            gradient[j] = 0.5 * (float((inverse * bent).sum()) + float(diagonal @ lost))
+        gradient[:d] = self._by_lengths(inverse, parts, matrix, h)
+        lost = np.where(self.by == VALUE, 0.0, diagonal * noise)
+        gradient[:d] -= np.bincount(self.by + 1, lost, d + 1)[1:]
         gradient[d] = 0.5 * float((inverse * matrix).sum())
         if self.noise is None:
             gradient[-1] = 0.5 * float(diagonal @ noise)
         penalty, slope = self.plain.penalty(theta)
         return value + penalty, gradient + slope
 
-    def _by_length(self, j: int, parts: _Parts, matrix: Array, h: Hyperparameters) -> Array:
-        """Return the derivative of the covariances by the j-th log lengthscale."""
-        squares = ((self.x[:, j][:, None] - self.x[:, j]) / h.lengthscale[j]) ** 2
+    def _by_lengths(self, weights: Array, parts: _Parts, matrix: Array, h: Hyperparameters) -> Array:
+        """Return half the sum of symmetric weights times the covariances' derivatives by each log lengthscale, (d,).
+
+        The derivative by the j-th one is B s_j + C c_j: s_j are squared distances along column j in lengthscales, c_j
+        says how many of the two observations are derivatives by it. No (n, n, d) array is formed.
+        """
         from_value, to_value = (self.by == VALUE)[:, None], self.by == VALUE
-        own = (self.by == j).astype(float)
-        times = own[:, None] + own
-        one = np.where(from_value, parts.right, -parts.left)
-        bent = np.where(
-            from_value & to_value,
-            parts.first * squares,
-            parts.second * squares * one - 2.0 * times * parts.first * one,
-        )
         both = ~from_value & ~to_value
-        same = (self.by[:, None] == self.by) & both
         lengths = np.where(self.by == VALUE, 1.0, h.lengthscale[self.by] ** 2)[:, None]
+        one = np.where(from_value, parts.right, -parts.left)
         product = parts.left * parts.right
-        third = 5.0 * parts.second / np.maximum(parts.r, 1e-12) * squares  # where r = 0, the product is 0 as well
-        inner = same * parts.second * squares / lengths - third * product + times * parts.second * product
-        return np.asarray(parts.rest * np.where(both, inner, bent) - np.where(both, times * matrix, 0.0))
+        third = 5.0 * parts.second / np.maximum(parts.r, 1e-12)  # where r = 0, the product is 0 as well
+        same = self.by[:, None] == self.by
+        distances = np.where(both, same * parts.second / lengths - third * product, parts.second * one)
+        distances = np.where(from_value & to_value, parts.first, distances)
+        counts = np.where(both, parts.second * product, -2.0 * parts.first * one)
+        counts = np.where(from_value & to_value, 0.0, parts.rest * counts) - np.where(both, matrix, 0.0)
+        distances = weights * parts.rest * distances
+        x = (self.x - self.x.mean(0)) / h.lengthscale
+        by_distance = distances.sum(1) @ (x * x) - np.einsum("ij,ij->j", x, distances @ x)
+        by_count = np.bincount(self.by + 1, (weights * counts).sum(1), self.layout.dim + 1)[1:]
+        return np.asarray(by_distance + by_count)
 
     def batch(self, thetas: Array) -> tuple[Array, Array]:
         """Return values, shape (b,), and gradients, shape (b, p)."""

@@ -21,16 +21,23 @@ that the variance of a point stays s2.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Cross", "Hyperparameters", "Index", "Layout", "Mask", "covariance"]
+__all__ = ["Array", "Cross", "Hyperparameters", "Index", "Layout", "Mask", "Ripple", "covariance"]
 
 Array: TypeAlias = NDArray[np.float64]
 Index: TypeAlias = NDArray[np.intp]
 Mask: TypeAlias = NDArray[np.bool_]
+
+
+class Ripple(NamedTuple):
+    """The share of the variance that changes over lengthscales `ratio` times those of the smooth columns."""
+
+    share: float
+    ratio: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +55,15 @@ class Layout:
         never conditional. Empty where there is none.
     apart : tuple of int
         Smooth columns whose lengthscale has nothing to do with those of the others (fidelities, environments).
+    ripple : Ripple or None
+        What changes over shorter distances than the rest.
     """
 
     categorical: tuple[bool, ...]
     conditional: tuple[bool, ...]
     related: tuple[int, ...] = ()
     apart: tuple[int, ...] = ()
+    ripple: Ripple | None = None
     smooth: Index = field(init=False, compare=False)
     levels: Index = field(init=False, compare=False)
     switched: Index = field(init=False, compare=False)
@@ -159,6 +169,16 @@ def matern(r: Array) -> tuple[Array, Array]:
     return linear + (r * r / 3.0) * decay, linear
 
 
+def radial(r: Array, ripple: Ripple | None) -> tuple[Array, Array]:
+    """Return what `matern` does, for the sum of a trend and a ripple."""
+    value, slope = matern(r)
+    if ripple is None:
+        return value, slope
+    share, ratio = ripple
+    fine, steep = matern(r / ratio)
+    return (1.0 - share) * value + share * fine, (1.0 - share) * slope + (share / ratio**2) * steep
+
+
 def squared_distance(a: Array, b: Array) -> Array:
     """Return squared Euclidean distances, shape (len(a), len(b))."""
     r2: Array = a @ (-2.0 * b.T)
@@ -215,7 +235,7 @@ class Cross:
             r = np.sqrt(5.0 * squared_distance(a[:, columns] / scale, b[:, columns] / scale))
         else:
             r = np.zeros((len(a), len(b)))
-        value, slope = matern(r)
+        value, slope = radial(r, layout.ripple)
         rest: Array | float = h.scale
         for c in layout.levels:
             rest = rest * np.exp(_differ(a[:, c], b[:, c]) / -h.lengthscale[c])

@@ -10,6 +10,7 @@ from blackbox.surrogates.kernels import Array
 
 __all__ = ["Warp", "signed_log"]
 
+_HUGE = 1e300
 _OUTLYING = 100.0  # times as far above the median as the next value
 _POWERS = np.linspace(-2.0, 1.0, 61)
 
@@ -46,24 +47,37 @@ class Warp:
     @classmethod
     def fit(cls, values: Array, *, warp: bool = True) -> Warp:
         """Return the warp of the likeliest power for finite `values`, shape (n,); a power above 1 is not used."""
-        low, centre, high = np.quantile(values, [0.25, 0.5, 0.75])
-        spread = float(high - low)
-        if not spread > 1e-12 * max(abs(float(centre)), 1e-300):
+        part = 0.25 if float(np.abs(values).max()) > _HUGE else 1.0  # differences of quantiles stay in range
+        low, centre, high = np.quantile(values * part, [0.25, 0.5, 0.75]) / part
+        with np.errstate(over="ignore"):
+            return cls._around(values, float(low), float(centre), float(high), warp)
+
+    @classmethod
+    def _around(cls, values: Array, low: float, centre: float, high: float, warp: bool) -> Warp:
+        """Return the warp of `fit` for values with these quartiles."""
+        spread = high - low
+        if not spread > 1e-12 * max(abs(centre), 1e-300):
             spread = float(np.abs(values - centre).mean()) or 1.0
         if not np.isfinite(spread):
             spread = float(np.finfo(float).max / 1e6)
-        ceiling = float(centre) + min(1e3 * spread, _beyond(values - centre, spread))
-        first = cls(float(centre), spread, 1.0, ceiling)
+        ceiling = centre + min(1e3 * spread, _beyond(values - centre, spread))
+        first = cls(centre, spread, 1.0, ceiling)
         if not warp or len(values) < 3:
             return first
         z = first(values)
         if z.std() == 0.0:
             return first
-        return cls(float(centre), spread, _likeliest_power(z), ceiling)
+        return cls(centre, spread, _likeliest_power(z), ceiling)
 
     def __call__(self, values: Array) -> Array:
         """Return warped values."""
-        return yeo_johnson((np.minimum(values, self.ceiling) - self.centre) / self.spread, self.power)
+        below = np.minimum(values, self.ceiling)
+        with np.errstate(over="ignore"):
+            gap = below - self.centre
+        z = gap / self.spread
+        if np.isinf(z).any():  # the difference, not the quotient, is out of range
+            z = below / self.spread - self.centre / self.spread
+        return yeo_johnson(z, self.power)
 
     def log_slope(self, warped: Array) -> Array:
         """Return the logarithm of the slope of the warp at the outcomes that have these warped values."""

@@ -14,6 +14,7 @@ from blackbox.algorithms import BayesianOptimization
 from blackbox.algorithms.bayesian import stopping_curve
 from blackbox.errors import SettingError
 from blackbox.plot import History
+from blackbox.plot._labels import from_scale
 
 UNIT = bb.Space.box([0, 0], [1, 1])
 
@@ -45,3 +46,16 @@ def test_stopping_draws_the_advice_of_earlier_times(tmp_path: Path) -> None:
     assert plot.stopping(optimizer, tolerance=1e-12).get_title(loc="right") == "go on"
     with pytest.raises(SettingError, match="optimizer"):
         plot.stopping(3)
+
+
+def test_slices_of_values_up_to_1e300_have_an_axis(tmp_path: Path) -> None:
+    optimizer = bb.Optimizer(UNIT, BayesianOptimization(), seed=0)
+    points, values = [], []
+    for _ in range(12):
+        batch = optimizer.ask()
+        points.append(batch.x)
+        values.append(1e300 * ((batch.x - 0.65) ** 2).sum(1))
+        optimizer.tell(batch, values[-1])
+    for ax in plot.slices(History.of(UNIT, torch.cat(points), torch.cat(values)), path=tmp_path / "slices.png"):
+        assert np.isfinite(ax.get_ylim()).all()
+    assert from_scale(400.0, log=True) == 1e300  # where ticks can still be placed

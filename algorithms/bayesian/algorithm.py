@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 
+from blackbox._arguments import is_finite, whole_number
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
 from blackbox.algorithms.bayesian.costs import LinearCost
 from blackbox.algorithms.bayesian.design import start_points, start_size
@@ -29,7 +29,7 @@ from blackbox.algorithms.bayesian.roles import held_roles, role_result
 from blackbox.algorithms.bayesian.served import check_settings
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.strategy import capabilities_of, choose
-from blackbox.errors import SettingError
+from blackbox.errors import SettingError, shown
 from blackbox.random import numpy_generator
 from blackbox.surrogates.kernels import Array
 from blackbox.surrogates.threads import one_thread
@@ -46,6 +46,7 @@ class BayesianOptimization:
 
     One objective, or several; real, integer, ordinal, categorical and conditional parameters; black-box constraints;
     failed evaluations, which are learned from; noise, known or not; any batch size and pending candidates.
+    Rugged functions are modelled as a trend and ripples where the evidence favours it (one objective, no roles).
     An ask takes 10 to 50 ms up to 300 evaluations and O(n^3) time beyond.
 
     Parameters
@@ -134,14 +135,14 @@ class BayesianOptimization:
         option = option_of(self.acquisition)
         if not isinstance(self.acquisition, str):
             object.__setattr__(self, "acquisition", option)
-        if self.noise != "auto" and (
-            isinstance(self.noise, (bool, str)) or not (math.isfinite(self.noise) and self.noise >= 0)
-        ):
-            raise SettingError(f'noise: expected "auto" or a finite variance >= 0, got {self.noise!r}')
+        object.__setattr__(self, "noise", _checked_noise(self.noise))
         for name, least in (("start", 1), ("batch_size", 1)):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
+            if value is not None or name == "batch_size":
+                object.__setattr__(self, name, whole_number(value, name, least))
+        for name in ("warp", "replicate", "cost_aware", "sparse"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingError(f"{name}: expected True or False, got {getattr(self, name)!r}")
         for name, choices in (("batch", ("greedy", "joint")), ("report", ("observed", "predicted"))):
             if getattr(self, name) not in choices:
                 raise SettingError(f'{name}: expected "{choices[0]}" or "{choices[1]}", got {getattr(self, name)!r}')
@@ -237,3 +238,11 @@ class BayesianOptimization:
             points = domain.canonical(domain.spread(n, random))
             return points, replace(state, fallbacks=state.fallbacks + 1, reason="evenly spread: arithmetic failed")
         return points, replace(state, modelled=state.modelled + n, reason=state.reason or reason)
+
+
+def _checked_noise(noise: object) -> float | str:
+    if isinstance(noise, str) and noise == "auto":
+        return noise
+    if not isinstance(noise, (str, bool)) and is_finite(noise) and noise >= 0:  # type: ignore[operator]
+        return float(noise)  # type: ignore[arg-type]
+    raise SettingError(f'noise: expected "auto" or a finite variance >= 0, got {shown(noise)}')

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 from scipy.optimize import nnls
 
+from blackbox._arguments import is_finite
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.errors import SettingError
@@ -53,12 +53,15 @@ class LinearCost:
         for name in ("weights", "levels"):
             if not isinstance(getattr(self, name), Mapping):
                 raise SettingError(f"{name}: expected a mapping of fidelities, got {getattr(self, name)!r}")
+        for name, costs in self.levels.items():
+            if not isinstance(costs, Iterable):
+                raise SettingError(f"levels: expected a sequence of costs of the levels of {name!r}, got {costs!r}")
         levels = {name: tuple(costs) for name, costs in self.levels.items()}
         object.__setattr__(self, "weights", dict(self.weights))
         object.__setattr__(self, "levels", levels)
         numbers = [self.base, *self.weights.values(), *(cost for costs in levels.values() for cost in costs)]
         for number in numbers:
-            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 <= number < math.inf:
+            if not is_finite(number) or number < 0:
                 raise SettingError(f"LinearCost: expected finite numbers >= 0, got {number!r}")
         if not any(numbers):
             raise SettingError("LinearCost: expected a positive cost, got 0 throughout")

@@ -6,6 +6,7 @@ Names follow the parameters of the space; outcomes are in the user's units and d
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from blackbox._arguments import is_finite, whole_number
 from blackbox.algorithms.bayesian.domain import Domain, lattice
 from blackbox.algorithms.bayesian.models import Fitting, merge_repeats, model_outcome, nearest_rows
 from blackbox.algorithms.bayesian.state import Fitted
-from blackbox.errors import SettingError
+from blackbox.errors import SettingError, shown
 from blackbox.space import Space
 from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array
@@ -36,6 +38,7 @@ __all__ = [
     "slice",
 ]
 
+_ROUNDING = 1e-6  # relative: points may come in single precision
 _TWO_SIDED = float(ndtri(0.975))
 
 
@@ -70,6 +73,8 @@ class Surrogate:
         level : float, default 0.5
             In (0, 1).
         """
+        if not (is_finite(level) and 0.0 < level < 1.0) and not isinstance(level, np.ndarray):
+            raise SettingError(f"level: expected a number in (0, 1), got {level!r}")
         posterior = self.process.posterior(Domain(self.space).model(x.to(torch.float64).numpy()))
         mean, std = posterior.mean.numpy(), posterior.variance.sqrt().numpy()
         return self._back(mean, std, level)
@@ -155,7 +160,7 @@ def fit_surrogate(
     Parameters
     ----------
     space : Space
-    x : Tensor or array, shape (n, d)
+    x : Tensor or array, shape (n, d), or sequence of dict
         In the space's units, NaN where inactive (`Batch.x`).
     values : Tensor or array, shape (n,)
         Rows that are not finite are left out.
@@ -168,7 +173,7 @@ def fit_surrogate(
     Raises
     ------
     SettingError
-        If fewer than two outcomes are finite, or shapes do not fit.
+        If fewer than two outcomes are finite, shapes do not fit, or a point is not in the space.
 
     Examples
     --------
@@ -178,12 +183,13 @@ def fit_surrogate(
     >>> importance(model).total.round(1)
     array([1., 0.])
     """
-    points = torch.as_tensor(x).detach().to("cpu", torch.float64)
-    outcomes = torch.as_tensor(values).detach().to("cpu", torch.float64).reshape(-1).numpy()
-    if points.dim() != 2 or points.shape != (len(outcomes), space.dim):
+    points, outcomes = _points(space, x), _outcomes(values)
+    if len(points) != len(outcomes):
         raise SettingError(
             f"x, values: expected shapes (n, {space.dim}) and (n,), got {tuple(points.shape)} and {outcomes.shape}"
         )
+    if noise is not None and not (is_finite(noise) and noise >= 0):
+        raise SettingError(f"noise: expected a finite variance >= 0 or None, got {noise!r}")
     finite = np.isfinite(outcomes)
     if finite.sum() < 2:
         raise SettingError(f"values: expected at least two finite outcomes, got {int(finite.sum())}")
@@ -201,6 +207,38 @@ def fit_surrogate(
     return Surrogate(space, processes[0], warping, maximize, best)
 
 
+def _points(space: Space, x: Any) -> torch.Tensor:
+    """Return points as codes, shape (n, d), float64, after a check that they are in the space but for rounding."""
+    if isinstance(x, (list, tuple)) and len(x) and isinstance(x[0], Mapping):
+        return space.encode(x)
+    try:
+        points = torch.as_tensor(x).detach().to("cpu", torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise SettingError(
+            f"x: expected an array of shape (n, {space.dim}) or configurations, got {shown(x)}"
+        ) from None
+    if points.dim() != 2 or points.shape[1] != space.dim:
+        raise SettingError(f"x: expected shape (n, {space.dim}), got {tuple(points.shape)}")
+    codes, optional = points.numpy(), {condition.child for condition in space.conditions}
+    for column, name in enumerate(space.names):
+        low, high = space.lower[column], space.upper[column]
+        slack = _ROUNDING * max(abs(low), abs(high))
+        good = (codes[:, column] >= low - slack) & (codes[:, column] <= high + slack)
+        if column in optional:
+            good |= np.isnan(codes[:, column])
+        if not good.all():
+            row = int(np.argmin(good))
+            raise SettingError(f"x: expected {name} in [{low:g}, {high:g}], got {codes[row, column]:g} in row {row}")
+    return points
+
+
+def _outcomes(values: Any) -> Array:
+    try:
+        return torch.as_tensor(values).detach().to("cpu", torch.float64).reshape(-1).numpy()
+    except (TypeError, ValueError, RuntimeError):
+        raise SettingError(f"values: expected numbers, shape (n,), got {shown(values)}") from None
+
+
 def slice(model: Surrogate, name: str, *, at: torch.Tensor | None = None, points: int = 101) -> Curve:
     """Return the outcome along one parameter, all others held.
 
@@ -215,7 +253,9 @@ def slice(model: Surrogate, name: str, *, at: torch.Tensor | None = None, points
         How many values of a parameter with many.
     """
     column = model.space.index(name)
-    grid = _grid(model.space, column, points)
+    if at is not None and tuple(at.shape) != (model.space.dim,):
+        raise SettingError(f"at: expected shape ({model.space.dim},), got {tuple(at.shape)}")
+    grid = _grid(model.space, column, whole_number(points, "points", 1))
     base = _full(model.space, model.best if at is None else at)
     rows = np.repeat(base[None], len(grid), axis=0)
     rows[:, column] = grid
@@ -238,9 +278,9 @@ def partial_dependence(model: Surrogate, name: str, *, points: int = 41, backgro
     """
     space = model.space
     column = space.index(name)
-    grid = _grid(space, column, points)
+    grid = _grid(space, column, whole_number(points, "points", 1))
     domain = Domain(space)
-    others = domain.from_unit(lattice(background, space.dim, np.random.default_rng(0)))
+    others = domain.from_unit(lattice(whole_number(background, "background", 1), space.dim, np.random.default_rng(0)))
     mean, std, shown = np.zeros(len(grid)), np.zeros(len(grid)), []
     for i, value in enumerate(grid):
         rows = others.copy()
@@ -270,7 +310,7 @@ def importance(model: Surrogate, *, samples: int = 1024) -> Importance:
     """
     space = model.space
     domain = Domain(space)
-    unit = lattice(samples, 2 * space.dim, np.random.default_rng(0))
+    unit = lattice(whole_number(samples, "samples", 2), 2 * space.dim, np.random.default_rng(0))
     first, second = domain.from_unit(unit[:, : space.dim]), domain.from_unit(unit[:, space.dim :])
 
     def mean(codes: Array) -> Array:

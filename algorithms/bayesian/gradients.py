@@ -31,6 +31,7 @@ __all__ = ["Gradients", "has_gradients", "in_model_units"]
 
 _MOST = 2000  # observations in one model; gradients of bad points are dropped first
 _STEEPEST = 1e6  # standard deviations of the values across a range, beyond which a derivative is left out
+_TELLING = 600  # observations that hyper-parameters are fitted to, at most
 _GROWTH = 0.08  # of the observations, after which hyper-parameters are fitted again
 _ALWAYS_BELOW = 250  # observations below which they are fitted at every ask
 _THETA, _FITTED_TO = "gradient_theta", "gradient_n"  # names in the memory of the state
@@ -108,7 +109,10 @@ def informed(view: View, state: BayesianState, domain: Domain) -> tuple[Acquisit
         before = float(state.memory[_FITTED_TO][0]) if known else 0.0
         if not known or len(y) < _ALWAYS_BELOW or len(y) >= before * (1.0 + _GROWTH) or len(y) < before:
             starts = [start] if theta is None or not known else [theta.numpy(), start]
-            found = fit_with_derivatives(x, by, y, domain.layout, np.stack(starts), noise=level, prior=PRIOR)
+            some = _telling(by)
+            found = fit_with_derivatives(
+                x[some], by[some], y[some], domain.layout, np.stack(starts), noise=level, prior=PRIOR
+            )
             state.memory[_THETA] = torch.from_numpy(found.copy())
             state.memory[_FITTED_TO] = torch.tensor([float(len(y))], dtype=torch.float64)
         hyper = Hyperparameters.unpack(state.memory[_THETA].numpy(), domain.layout, level)
@@ -119,6 +123,16 @@ def informed(view: View, state: BayesianState, domain: Domain) -> tuple[Acquisit
         usable = domain.model(state.x.numpy()[state.usable])
         acquisition = acquisition.relative_to(usable)
     return acquisition, state
+
+
+def _telling(by: Index) -> Index:
+    """Return the observations that hyper-parameters are fitted to: few, gradients of the best points among them."""
+    if len(by) <= _TELLING:
+        return np.arange(len(by))
+    values, derivatives = np.flatnonzero(by == VALUE), np.flatnonzero(by != VALUE)
+    if len(values) > _TELLING // 2:
+        values = values[np.linspace(0, len(values) - 1, _TELLING // 2).round().astype(np.intp)]
+    return np.concatenate([values, derivatives[: _TELLING - len(values)]])
 
 
 def observations(view: View, state: BayesianState, domain: Domain) -> tuple[Array, Index, Array]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from blackbox.algorithms.bayesian.state import Fitted
 from blackbox.surrogates.gaussian_process import DETERMINISTIC, GaussianProcess, Standard
-from blackbox.surrogates.kernels import Array, Hyperparameters, Index, Layout
+from blackbox.surrogates.kernels import Array, Hyperparameters, Index, Layout, Ripple
 from blackbox.surrogates.likelihood import Evidence, Mode, Prior, find_modes
 
 __all__ = ["Data", "Fitting", "is_cold", "merge_repeats", "model_outcome"]
@@ -18,6 +19,9 @@ __all__ = ["Data", "Fitting", "is_cold", "merge_repeats", "model_outcome"]
 _SUBSET = 150  # rows that fits from scratch use, where there are many more
 _SHRINKAGES = (0.5, 0.125, 0.875, 0.3)  # of sparse priors, quantiles of the half-Cauchy prior of theirs
 _MAX_ROWS = 2000  # rows that a model is made of, at most
+_RIPPLES = tuple(Ripple(share, ratio) for ratio in (0.1, 0.03) for share in (0.05, 0.3))
+_DOUBTFUL, _RUGGED = 8, 12  # rows that noise and ripples are looked for in, at least
+_SHORT = math.log(0.1)  # mean log lengthscale below which ripples are
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,27 @@ class Fitting:
     growth : float, default 0.08
     cold_every : int, default 5
         Every so many fits also start from the prior.
+    ripples : bool, default False
+        Whether rugged functions may be modelled as a trend and a ripple.
     """
 
     modes: int = 4
     always_below: int = 100
     growth: float = 0.08
     cold_every: int = 5
+    ripples: bool = False
+
+
+class Kind(NamedTuple):
+    """A kind of process: whether its noise is learned, and its ripple."""
+
+    noisy: bool
+    ripple: Ripple | None = None
+
+    @classmethod
+    def of(cls, fitted: Fitted) -> Kind:
+        """Return the kind that was fitted."""
+        return cls(fitted.noisy, Ripple(fitted.share, fitted.ratio) if fitted.share else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +139,7 @@ def model_outcome(
     if due or wrong_kind or not len(fitted.thetas):
         fitted = _fit(data, scaled, layout, fitted, settings, level, prior, standard, random)
     given = None if fitted.noisy else (DETERMINISTIC if level is None else level)
+    layout = replace(layout, ripple=Kind.of(fitted).ripple)
     processes = []
     for theta, value in zip(fitted.thetas.numpy(), fitted.values.tolist(), strict=True):
         hyper = Hyperparameters.unpack(theta, layout, given)
@@ -170,28 +190,45 @@ def _fit(
     target = standard(data.y)
     n = len(target)
     cold = _starts_cold(n, fitted, settings)
-    if level is not None:
-        kinds = [False]
-    elif data.conflict:
-        kinds = [True]
-    else:
-        kinds = [False, True] if n >= 8 and cold else [fitted.noisy]
-    levels = {kind: None if kind else (DETERMINISTIC if level is None else level) for kind in kinds}
+    kinds = _kinds(data, scaled is None, layout, fitted, settings, level, cold)
+    given = DETERMINISTIC if level is None else level
     size = min(max(_SUBSET, n // 3), 2 * _SUBSET)
-    warm = {kind: _warm(fitted, kind) for kind in kinds}
+    warm = {kind: _warm(fitted, kind, layout) for kind in kinds}
     if n > 1.5 * _SUBSET and (cold or not len(fitted.thetas)):
         rows = _subset(target, size, random)
         part = data.x[rows], target[rows], None if scaled is None else scaled[rows]
-        modes, noisy = _best_kind(*part, layout, prior, levels, warm, cold=True, evaluations=40, at_most=1)
-        cold, levels, warm = False, {noisy: levels[noisy]}, {noisy: np.stack([mode.theta for mode in modes])}
+        modes, kind = _best_kind(*part, layout, prior, given, warm, cold=True, evaluations=40, at_most=1)
+        cold, warm = False, {kind: np.stack([mode.theta for mode in modes])}
     budget = 40 if n <= 100 else 20 if n <= 1.5 * _SUBSET else 10 if n <= 600 else 6
     starts = {kind: theta[:1] if n > 100 else theta[:2] for kind, theta in warm.items()}
     at_most = settings.modes if n <= 100 else 1
     whole = data.x, target, scaled
-    modes, noisy = _best_kind(*whole, layout, prior, levels, starts, cold=cold, evaluations=budget, at_most=at_most)
+    modes, kind = _best_kind(*whole, layout, prior, given, starts, cold=cold, evaluations=budget, at_most=at_most)
     thetas = torch.from_numpy(np.stack([mode.theta for mode in modes]))
     values = torch.tensor([mode.value for mode in modes], dtype=torch.float64)
-    return Fitted(thetas, values, n, fitted.fits + 1, noisy)
+    return Fitted(thetas, values, n, fitted.fits + 1, kind.noisy, *(kind.ripple or (0.0, 1.0)))
+
+
+def _kinds(
+    data: Data, exact: bool, layout: Layout, fitted: Fitted, settings: Fitting, level: float | None, cold: bool
+) -> list[Kind]:
+    """Return the kinds of processes to compare, the simplest first.
+
+    Ripples are looked for where lengthscales became short: a process without them that interpolates values close to
+    each other knows nothing between neighbourhoods.
+    """
+    was = Kind.of(fitted)
+    if data.conflict and level is None:
+        return [Kind(True)]
+    if not cold:
+        return [was._replace(noisy=was.noisy and level is None)]
+    kinds = [Kind(False)]
+    if level is None and len(data.y) >= _DOUBTFUL:
+        kinds.append(Kind(True))
+    rugged = bool(len(fitted.thetas) and len(layout.smooth) and fitted.thetas[0, layout.smooth].mean() < _SHORT)
+    if settings.ripples and exact and (was.ripple is not None or (rugged and len(data.y) >= _RUGGED)):
+        kinds += [Kind(False, ripple) for ripple in _RIPPLES]
+    return kinds
 
 
 def _best_kind(
@@ -200,41 +237,49 @@ def _best_kind(
     variance: Array | None,
     layout: Layout,
     prior: Prior,
-    levels: dict[bool, float | None],
-    warm: dict[bool, Array],
+    level: float,
+    warm: dict[Kind, Array],
     *,
     cold: bool,
     evaluations: int,
     at_most: int,
-) -> tuple[list[Mode], bool]:
-    """Return the modes of the kind of noise that explains the data best, and whether it is a learned one."""
+) -> tuple[list[Mode], Kind]:
+    """Return the modes of the kind of process that explains the data best, and which one it is."""
     best: list[Mode] = []
-    noisy = False
+    found = Kind(False)
     priors = [prior]
     if prior.sparse is not None:  # one mode for each of a few shrinkages
         taus = [prior.sparse * math.tan(0.5 * math.pi * share) for share in _SHRINKAGES[:at_most]]
         priors, evaluations, at_most = [replace(prior, sparse=tau) for tau in taus], 2 * evaluations, 1
-    for kind, level in levels.items():
+    for kind, start in warm.items():
         modes = []
         for each in priors:
-            evidence = Evidence(x, y, layout, each, noise=level, variance=variance)
-            starts = _starts(evidence, warm[kind], cold)
+            learned = None if kind.noisy else level
+            evidence = Evidence(x, y, replace(layout, ripple=kind.ripple), each, noise=learned, variance=variance)
+            starts = _starts(evidence, start, cold)
             near = at_most == 1 and prior.sparse is None and not cold
             modes += find_modes(evidence, starts, evaluations=evaluations, at_most=at_most, near=near)
         modes.sort(key=lambda mode: mode.value)
-        # Two nats in favour of no noise: a handful of points can often be explained either way.
+        # Two nats in favour of the simpler: a handful of points can often be explained either way.
         if not best or modes[0].value + 2.0 < best[0].value:
-            best, noisy = modes, kind
-    return best, noisy
+            best, found = modes, kind
+    return best, found
 
 
-def _warm(fitted: Fitted, noisy: bool) -> Array:
-    thetas = fitted.thetas.numpy()
-    if not len(thetas) or noisy == fitted.noisy:
+def _warm(fitted: Fitted, kind: Kind, layout: Layout) -> Array:
+    """Return hyper-parameters of another kind to start from: the shortest lengthscales and the rest stay."""
+    thetas, was = fitted.thetas.numpy(), Kind.of(fitted)
+    if not len(thetas) or kind == was:
         return thetas
-    if fitted.noisy:
-        return thetas[:, :-1]
-    return np.concatenate([thetas, np.full((len(thetas), 1), -4.0)], axis=1)
+    if was.noisy and not kind.noisy:
+        thetas = thetas[:, :-1].copy()
+    elif kind.noisy and not was.noisy:
+        thetas = np.concatenate([thetas, np.full((len(thetas), 1), -4.0)], axis=1)
+    else:
+        thetas = thetas.copy()
+    change = (was.ripple.ratio if was.ripple else 1.0) / (kind.ripple.ratio if kind.ripple else 1.0)
+    thetas[:, layout.smooth] += math.log(change)
+    return thetas
 
 
 def _starts(evidence: Evidence, warm: Array, cold: bool) -> Array:

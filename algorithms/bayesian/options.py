@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from blackbox._arguments import is_finite, is_whole
 from blackbox.algorithms.bayesian.belief import Belief
 from blackbox.errors import SettingError, StateError
 from blackbox.surrogates.kernels import Array
@@ -32,8 +32,9 @@ __all__ = [
 
 def _whole(record: object, name: str, least: int, most: int) -> None:
     value = getattr(record, name)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if not is_whole(value, least) or value > most:
         raise SettingError(f"{name}: expected an integer in [{least}, {most}], got {value!r}")
+    object.__setattr__(record, name, int(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class UpperConfidenceBound:
 
     def __post_init__(self) -> None:
         beta = self.beta
-        if beta is not None and (isinstance(beta, bool) or not (math.isfinite(beta) and beta >= 0)):
+        if beta is not None and not (is_finite(beta) and beta >= 0):
             raise SettingError(f"beta: expected a finite number >= 0 or None, got {beta!r}")
 
 

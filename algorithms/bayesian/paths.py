@@ -69,6 +69,8 @@ class Features:
         self._layout, self.n = layout, n
         columns = layout.smooth
         self._frequency = _matern_spectrum(n, len(columns), random) / hyper.lengthscale[columns]
+        if layout.ripple is not None:  # the spectrum of a sum is a mixture
+            self._frequency[random.random(n) < layout.ripple.share] /= layout.ripple.ratio
         self._phase = random.uniform(0.0, 2.0 * np.pi, n)
         self._size = np.sqrt((2.0 if len(columns) else 1.0) * hyper.scale / n)
         self._levels: list[Array] = []

@@ -30,7 +30,7 @@ from blackbox.algorithms.bayesian.unit_cost import cost_model
 from blackbox.algorithms.bayesian.view import View, look
 from blackbox.roles import nominal
 from blackbox.surrogates.gaussian_process import GaussianProcess
-from blackbox.surrogates.kernels import Array, covariance
+from blackbox.surrogates.kernels import Array, Index, Mask, covariance
 
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
@@ -41,6 +41,8 @@ _ANALYTIC = Effort(spread=192, local=192, starts=4, evaluations=25)
 _SAMPLED = Effort(spread=96, local=96, starts=3, evaluations=12, rounds=4)
 _ENVIRONMENTS = 48  # further environments that are compared, where they are not listed
 _FLOOR = 1e-7
+_SHORTLIST = 300  # evaluated designs whose risk is predicted, at most
+_BLOCK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,13 @@ class Robust:
         if settings.cost_aware:
             cost, result = cost_model(result, domain, Fitting(), prior_with_roles(settings), random)
             acquisition = replace(acquisition, cost=cost)
-        known = designs.model(designs.fill(state.x.numpy()[state.usable], random))
+        codes = designs.fill(state.x.numpy()[state.usable], random)
+        rows = _promising(view, designs.model(codes), _told_feasible(state), scenarios, risk)
+        codes, known = codes[rows], designs.model(codes[rows])
         acquisition = _relative_to(acquisition, known).condition(domain.model(pending))
         taken = np.concatenate([domain.model(state.x.numpy()), domain.model(pending)])
         taken = taken if view.deterministic else taken[:0]
-        anchors = _anchors(acquisition, known, designs.fill(state.x.numpy()[state.usable], random))
+        anchors = _anchors(acquisition, known, codes)
         chosen: list[Array] = []
         pace, lost = Pace(state.promise, state.turn), 0
         for _ in range(n):
@@ -165,6 +169,29 @@ def _relative_to(acquisition: Acquisition, known: Array) -> Acquisition:
     return acquisition.relative_to(known[good] if good.any() else known)
 
 
+def _told_feasible(state: BayesianState) -> Mask:
+    """Return which usable evaluations met the constraints in the environment that they were made in."""
+    return np.asarray((state.violations.numpy()[state.usable] <= 0.0).all(1))
+
+
+def _promising(view: View, known: Array, feasible: Mask, scenarios: Scenarios, risk: Risk) -> Index:
+    """Return which evaluated designs can be the best: all of a few hundred; of more, by predictions without spread."""
+    rows = np.arange(len(known))
+    if len(known) <= _SHORTLIST or not view.acquisition.modes:
+        return rows
+    rows = np.flatnonzero(feasible) if feasible.sum() >= _SHORTLIST else rows
+    mode = view.acquisition.modes[0]
+
+    def mean(points: Array) -> Array:
+        blocks = np.array_split(points, 1 + len(points) // _BLOCK)
+        parts = [covariance(block, mode.x, mode.layout, mode.hyper) @ mode.weights for block in blocks]
+        return np.concatenate(parts) + mode.mean
+
+    rows = rows[np.argsort(mean(known[rows]), kind="stable")[: 2 * _SHORTLIST]]  # in the central environment
+    outcomes = mean(scenarios.expand(known[rows])).reshape(len(rows), -1)
+    return np.asarray(rows[np.argsort(risk(outcomes), kind="stable")[:_SHORTLIST]])
+
+
 def _anchors(acquisition: Acquisition, known: Array, codes: Array) -> Array:
     if not acquisition.modes or not len(known):
         return codes[:5]
@@ -231,6 +258,7 @@ def least_risk(spec: Spec, state: BayesianState, settings: BayesianOptimization)
     acquisition = risky(view, scenarios, risk, state.design_seed)
     designs = domain.holding(centres(domain))
     codes = designs.fill(state.x.numpy()[state.usable], random)
+    codes = codes[_promising(view, designs.model(codes), _told_feasible(state), scenarios, risk)]
     points = designs.model(codes)
     excess = np.zeros((len(points), len(acquisition.limits)))
     for j, limit in enumerate(acquisition.limits):

@@ -151,7 +151,8 @@ class Foreign:
 
     def _checked(self, given: object, shape: tuple[int, ...], what: str) -> Array:
         try:
-            value = np.asarray(given, dtype=np.float64)
+            whole = np.asarray(given)
+            value = np.zeros((0, 0, 0)) if np.iscomplexobj(whole) else whole.astype(np.float64)
         except (TypeError, ValueError):
             value = np.zeros((0, 0, 0))
         if value.shape != shape:

@@ -29,7 +29,7 @@ from blackbox.surrogates.likelihood import Prior
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["PRIOR", "SPARSE", "SingleObjective", "candidates", "counted", "prior_of", "prior_with_roles"]
+__all__ = ["PRIOR", "SPARSE", "SingleObjective", "candidates", "counted", "has_levels", "prior_of", "prior_with_roles"]
 
 _KNOWN = 400  # evaluated points, most promising first, that other acquisitions look at
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
@@ -57,6 +57,11 @@ def prior_of(settings: BayesianOptimization, domain: Domain) -> Prior:
     return replace(prior, shift=shift, together=prior.together * (_APART / prior.together) ** levels, noise=_NOISE)
 
 
+def has_levels(domain: Domain) -> bool:
+    """Return whether warps are weighed and ripples not looked for: on a grid, ripples and noise look alike."""
+    return bool(domain.discrete.any())
+
+
 def prior_with_roles(settings: BayesianOptimization) -> Prior:
     """Return what is expected of hyper-parameters where more is modelled than one objective over designs."""
     return SPARSE if settings.sparse else PRIOR
@@ -78,8 +83,9 @@ class SingleObjective:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        prior, weighed = prior_of(settings, domain), bool(domain.discrete.any())
-        view = look(state, domain, Fitting(), random, noise=noise, warp=settings.warp, prior=prior, weighed=weighed)
+        prior, weighed = prior_of(settings, domain), has_levels(domain)
+        fitting = Fitting(ripples=not weighed)
+        view = look(state, domain, fitting, random, noise=noise, warp=settings.warp, prior=prior, weighed=weighed)
         waiting = domain.model(pending)
         base = view.acquisition
         if settings.cost_aware:

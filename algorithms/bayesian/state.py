@@ -33,6 +33,8 @@ class Fitted:
         How often they were fitted.
     noisy : bool
         Whether the noise was learned (the last entry of each vector is its logarithm then).
+    share, ratio : float
+        Of the ripple of the process (`blackbox.surrogates.kernels.Ripple`); a share of 0 means none.
     """
 
     thetas: Tensor = field(default_factory=lambda: torch.zeros((0, 0), dtype=torch.float64))
@@ -40,6 +42,8 @@ class Fitted:
     n: int = 0
     fits: int = 0
     noisy: bool = False
+    share: float = 0.0
+    ratio: float = 1.0
 
 
 @dataclass(frozen=True)

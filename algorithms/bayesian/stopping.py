@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from blackbox._arguments import is_finite, whole_number
 from blackbox.algorithm import Spec
 from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
+from blackbox.algorithms.bayesian.design import start_size
 from blackbox.algorithms.bayesian.gains import Bound, noise_of
 from blackbox.algorithms.bayesian.report import at_target, models_of
 from blackbox.algorithms.bayesian.search import Effort, maximise
@@ -80,7 +82,8 @@ def advice(optimizer: Any, *, tolerance: float | None = None) -> Advice:
         Of one objective, driven by `BayesianOptimization`.
     tolerance : float, optional
         The regret that does not matter, in units of the objective. Default: the standard deviation of the noise where
-        noise is believed in, else a thousandth of the range of the told values, outliers aside.
+        noise is believed in, else a thousandth of the range of the told values, outliers aside; where as many values
+        as a start design has do not differ, a thousandth of the unit in which they are modelled.
 
     Raises
     ------
@@ -119,6 +122,7 @@ def stopping_curve(optimizer: Any, *, tolerance: float | None = None, points: in
     optimizer : Optimizer
     tolerance : float, optional
     points : int, default 16
+        At least 2.
 
     Raises
     ------
@@ -126,17 +130,17 @@ def stopping_curve(optimizer: Any, *, tolerance: float | None = None, points: in
         As `advice` does.
     """
     spec, state, settings, sign = search_of(optimizer)
-    tolerance = _positive(tolerance)
+    tolerance, points = _positive(tolerance), whole_number(points, "points", 2)
     feasible = _feasible(state)
     first = int(np.flatnonzero(np.cumsum(feasible) >= 2)[0]) + 1 if feasible.sum() >= 2 else len(state)
-    at = np.unique(np.linspace(first, len(state), max(int(points), 2)).astype(int))
+    at = np.unique(np.linspace(first, len(state), points).astype(int))
     found = [_advice(spec, _prefix(state, int(n)), settings, sign, tolerance) for n in at]
     columns = zip(*((one.expected_improvement, one.bound, one.tolerance) for one in found), strict=True)
     return StoppingCurve(at.astype(np.float64), *(np.array(column) for column in columns))
 
 
 def _positive(tolerance: float | None) -> float | None:
-    if tolerance is not None and not (math.isfinite(tolerance) and tolerance > 0.0):
+    if tolerance is not None and not (is_finite(tolerance) and tolerance > 0.0):
         raise SettingError(f"tolerance: expected a positive number or None, got {tolerance!r}")
     return tolerance
 
@@ -207,6 +211,8 @@ def _advice(
     if tolerance is None:
         level = math.sqrt(noise_of(score.modes[0]))
         spread = _gap(float(min(values.max(), warp.ceiling)), float(values.min()))
+        if not spread and len(values) >= start_size(spec):
+            spread = warp.spread  # what the models take for the range of values that do not differ
         tolerance = back(score.best + level) - best if noise else _SMALL * spread
     stop = bound <= tolerance
     word = "at most" if stop else "perhaps"

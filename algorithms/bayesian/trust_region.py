@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from blackbox._arguments import is_whole
+from blackbox._arguments import is_finite, is_whole
 from blackbox.algorithm import Candidates, Capabilities, Front, Request, Seen, Spec
 from blackbox.algorithms.bayesian._region import Region
 from blackbox.algorithms.bayesian._thompson import propose
@@ -87,7 +87,8 @@ class TuRBO:
                 continue
             if not is_whole(value, least):
                 raise SettingError(f"{name}: expected an integer >= {least}, got {value!r}")
-        if not 0.0 < self.smallest < self.length <= self.largest:
+        sides = self.smallest, self.length, self.largest
+        if not all(map(is_finite, sides)) or not 0.0 < self.smallest < self.length <= self.largest:
             raise SettingError(
                 "smallest, length, largest: expected 0 < smallest < length <= largest, got "
                 f"{self.smallest!r}, {self.length!r}, {self.largest!r}"

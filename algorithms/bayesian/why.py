@@ -13,7 +13,8 @@ from scipy.special import ndtri
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.report import at_target, models_of
 from blackbox.algorithms.bayesian.stopping import search_of
-from blackbox.errors import SettingError
+from blackbox.candidates import Batch
+from blackbox.errors import SettingError, shown
 from blackbox.surrogates.kernels import Array, covariance
 from blackbox.surrogates.threads import one_thread
 
@@ -72,7 +73,7 @@ def why(optimizer: Any, batch: Any) -> list[Reason]:
     Raises
     ------
     SettingError
-        If the optimizer is another one, or no feasible value was told.
+        If the optimizer is another one, the batch is none, or no feasible value was told.
 
     Examples
     --------
@@ -87,6 +88,8 @@ def why(optimizer: Any, batch: Any) -> list[Reason]:
     True
     """
     spec, state, settings, sign = search_of(optimizer)
+    if not isinstance(batch, Batch):
+        raise SettingError(f"batch: expected a Batch of the optimizer's space, got {shown(batch)}")
     view, _ = models_of(spec, state, settings)
     score = view.acquisition
     if not score.modes:

@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+_DECADES = -320.0, 300.0  # beyond, ticks cannot be placed
 _LINE = 11.0  # points between the baselines of two labels
 
 
@@ -70,8 +71,8 @@ def to_scale(values: Array, *, log: bool) -> Array:
 
 
 def from_scale(value: float, *, log: bool) -> float:
-    """Return the value at a place of `to_scale`."""
-    return float(10.0**value) if log else float(value)
+    """Return the value at a place of `to_scale`; within the range of floats."""
+    return float(10.0 ** min(max(value, _DECADES[0]), _DECADES[1])) if log else float(value)
 
 
 def wrap(name: str, width: int, lines: int = 3) -> str:

@@ -265,3 +265,13 @@ def test_yeo_johnson_matches_scipy_and_signed_log_keeps_signs() -> None:
 def test_standard_is_safe_for_large_numbers() -> None:
     standard = Standard.of(np.array([1e308, -1e308]))
     assert np.isfinite(standard(np.array([1e308, -1e308]))).all()
+
+
+def test_numbers_near_the_largest_float_are_warped_to_finite_ones() -> None:
+    top = 1.7e308
+    for values in (top * np.array([-1.0, 1, 1, -1, 1, -1, 0]), top * np.linspace(-1, 1, 9), np.r_[np.ones(8), -top]):
+        warp = Warp.fit(values)
+        warped = warp(values)
+        assert np.isfinite(warped).all()
+        assert (np.diff(warped[np.argsort(values, kind="stable")]) >= 0).all()
+        assert not np.isnan(warp.inverse(warped)).any()

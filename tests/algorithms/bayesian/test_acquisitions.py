@@ -194,6 +194,7 @@ def raising(x: Array, belief: Belief) -> Array:
         (raising, "raising raised ZeroDivisionError"),
         (lambda x, belief: 1.0, r"shape \(\d+,\), got shape \(\)"),
         (lambda x, belief: "high", "must return values"),
+        (lambda x, belief: np.full(len(x), 1j), "must return values"),
     ],
 )
 def test_wrong_acquisitions_are_named(own: Any, message: str) -> None:
@@ -210,6 +211,7 @@ def test_wrong_options_are_named() -> None:
             BayesianOptimization(acquisition=wrong)  # type: ignore[arg-type]
     for make, name in (
         (lambda: UpperConfidenceBound(beta=-1), "beta"),
+        (lambda: UpperConfidenceBound(beta="wide"), "beta"),  # type: ignore[arg-type]
         (lambda: NoisyExpectedImprovement(draws=0), "draws"),
         (lambda: ThompsonSampling(features=2), "features"),
         (lambda: KnowledgeGradient(points=1), "points"),

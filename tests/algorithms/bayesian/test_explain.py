@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -74,3 +76,30 @@ def test_failures_are_left_out_and_too_little_is_refused() -> None:
         explain.fit_surrogate(SPACE, x[:2], [1.0, float("nan")])
     with pytest.raises(SettingError, match="x, values"):
         explain.fit_surrogate(SPACE, x, [1.0])
+
+
+def test_wrong_arguments_are_named() -> None:
+    x, values = data(12)
+    model = explain.fit_surrogate(SPACE, x, values)
+    far, unknown = x.clone(), x.clone()
+    far[3, 0], unknown[2, 0] = 1e6, math.nan
+    wrong = {
+        "x: expected an array of shape": lambda: explain.fit_surrogate(SPACE, "points", values),
+        "in row 3": lambda: explain.fit_surrogate(SPACE, far, values),
+        "got nan in row 2": lambda: explain.fit_surrogate(SPACE, unknown, values),
+        "values: expected numbers": lambda: explain.fit_surrogate(SPACE, x, "values"),
+        "noise: expected": lambda: explain.fit_surrogate(SPACE, x, values, noise=-1.0),
+        "level: expected": lambda: model.quantile(x, 2.0),
+        "at: expected shape": lambda: explain.slice(model, "rate", at=x[0, :1]),
+        "points: expected an integer >= 1, got 0": lambda: explain.slice(model, "rate", points=0),
+        "points: expected an integer >= 1, got -1": lambda: explain.partial_dependence(model, "rate", points=-1),
+        "background: expected": lambda: explain.partial_dependence(model, "rate", background=0),
+        "samples: expected": lambda: explain.importance(model, samples=0),
+    }
+    for message, call in wrong.items():
+        with pytest.raises(SettingError, match=message):
+            call()
+    rounded = explain.fit_surrogate(SPACE, x.float(), values)  # single precision is no error
+    assert len(rounded.process) == 12
+    configs = SPACE.decode(x)
+    np.testing.assert_array_equal(explain.fit_surrogate(SPACE, configs, values).process.x, model.process.x)

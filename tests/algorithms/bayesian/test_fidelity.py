@@ -161,6 +161,8 @@ def test_wrong_cost_settings_name_what_is_wrong() -> None:
         LinearCost()
     with pytest.raises(SettingError, match=">= 0"):
         LinearCost(base=-1.0)
+    with pytest.raises(SettingError, match="levels: expected a sequence of costs of the levels of 'source', got 3"):
+        LinearCost(levels={"source": 3.0})  # type: ignore[dict-item]
     with pytest.raises(SettingError, match="cost: expected a LinearCost"):
         BayesianOptimization(cost=3.0)  # type: ignore[arg-type]
 

@@ -117,3 +117,13 @@ def test_save_and_resume_go_on_alike(tmp_path: Any) -> None:
             values, slope = with_gradient(batch.x)
             optimizer.tell(batch, values, extras={"gradient": slope})
     torch.testing.assert_close(straight._kernel.x, loaded._kernel.x, rtol=0, atol=0)
+
+
+def test_hyper_parameters_are_fitted_to_a_part_of_many_observations() -> None:
+    by = np.concatenate([np.full(500, -1), np.tile(np.arange(3), 400)])
+    some = gradients._telling(by)
+    assert len(some) == 600
+    assert (by[some] == -1).sum() == 300
+    np.testing.assert_array_equal(some[300:], np.arange(500, 800))  # gradients of the best points come first
+    few = np.concatenate([np.full(100, -1), np.tile(np.arange(3), 100)])
+    np.testing.assert_array_equal(gradients._telling(few), np.arange(400))

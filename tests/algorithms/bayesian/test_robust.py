@@ -11,6 +11,7 @@ from botorch.acquisition import risk_measures as peer
 
 import blackbox as bb
 from blackbox.algorithms import BayesianOptimization
+from blackbox.algorithms.bayesian import robust
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.risk import CVaR, Expectation, InputNoise, Risk, VaR, WorstCase
 from blackbox.algorithms.bayesian.scenarios import Averaged, Sampled, scenarios_of
@@ -166,3 +167,25 @@ def test_wrong_risks_are_refused(wrong: Any) -> None:
 def test_errors_of_unknown_parameters_are_named() -> None:
     with pytest.raises(SettingError, match="speed"):
         bb.Optimizer(SPACE, BayesianOptimization(input_noise=InputNoise({"speed": 0.1})), seed=0)
+
+
+@pytest.mark.parametrize("risk", [Expectation(), CVaR(0.8)])
+def test_of_many_designs_the_promising_ones_are_compared(risk: Risk) -> None:
+    x = torch.rand((900, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    algorithm = BayesianOptimization(risk=risk)
+    optimizer = bb.Optimizer(SPACE, algorithm, seed=0)
+    optimizer.tell(SPACE.batch(x), narrow_or_wide(x))
+    optimizer.ask()
+    state, domain = optimizer._kernel, Domain(SPACE)
+    view = robust._look(state, domain, np.random.default_rng(0), algorithm)
+    scenarios = scenarios_of(domain, risk, None, 0)
+    acquisition = robust.risky(view, scenarios, risk, 0)
+    designs = domain.holding(robust.centres(domain))
+    known = designs.model(designs.fill(state.x.numpy(), np.random.default_rng(0)))
+    rows = robust._promising(view, known, np.ones(900, bool), scenarios, risk)
+    assert len(rows) == 300
+    every = acquisition.predicted(known)
+    assert every[rows].min() <= every.min() + 0.02 * (every.max() - every.min())
+    np.testing.assert_array_equal(
+        robust._promising(view, known[:200], np.ones(200, bool), scenarios, risk), np.arange(200)
+    )

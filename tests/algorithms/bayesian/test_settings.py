@@ -175,11 +175,25 @@ def test_each_context_is_served_by_what_was_learned_in_others() -> None:
         ({"report": "guessed"}, "report"),
         ({"cost_aware": True, "acquisition": "ucb"}, "cost_aware"),
         ({"batch": "joint", "acquisition": "kg"}, "batch"),
+        ({"noise": None}, "noise: expected"),
+        ({"noise": [0.1]}, "noise: expected"),
+        ({"noise": 10**400}, "noise: expected"),
+        ({"noise": torch.tensor(0.1)}, "noise: expected"),
+        ({"warp": "no"}, "warp: expected True or False, got 'no'"),
+        ({"sparse": 1}, "sparse: expected True or False, got 1"),
+        ({"replicate": "yes"}, "replicate: expected True or False"),
+        ({"cost_aware": None}, "cost_aware: expected True or False"),
     ],
 )
 def test_wrong_settings_are_named(options: dict[str, Any], name: str) -> None:
     with pytest.raises(SettingError, match=name):
         BayesianOptimization(**options)
+
+
+def test_numbers_of_numpy_are_settings_too() -> None:
+    settings = BayesianOptimization(noise=np.float64(0.5), start=np.int64(7), batch_size=np.int32(2))  # type: ignore[arg-type]
+    assert settings == BayesianOptimization(noise=0.5, start=7, batch_size=2)
+    assert type(settings.start) is int
 
 
 CHECKS = ("same_seed", "failed", "save_and", "mixed", "constraints", "external", "order_and")

@@ -9,7 +9,7 @@ import torch
 
 import blackbox as bb
 from blackbox.algorithms import BayesianOptimization, RandomSearch
-from blackbox.algorithms.bayesian import advice, stopping_curve, why
+from blackbox.algorithms.bayesian import InputNoise, advice, stopping_curve, why
 from blackbox.errors import SettingError
 
 UNIT = bb.Space.box([0, 0], [1, 1])
@@ -60,6 +60,12 @@ def test_what_cannot_be_advised_is_said() -> None:
         advice(run(1, bowl))
     with pytest.raises(SettingError, match="tolerance"):
         advice(run(3, bowl), tolerance=-1)
+    for wrong in ("small", [1.0], True):
+        with pytest.raises(SettingError, match="tolerance: expected a positive number"):
+            advice(run(3, bowl), tolerance=wrong)  # type: ignore[arg-type]
+    for few in (0, 1.5, "all"):
+        with pytest.raises(SettingError, match="points: expected an integer >= 2"):
+            stopping_curve(run(3, bowl), points=few)  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="expected one of BayesianOptimization"):
         advice(bb.Optimizer(UNIT, RandomSearch(), seed=0))
     assert math.isfinite(advice(run(8, lambda x: torch.ones(len(x)))).bound)
@@ -92,3 +98,23 @@ def test_advice_is_about_the_target_and_not_about_random_environments() -> None:
         robust.tell(batch, (batch.x[:, 0] - batch.x[:, 1]) ** 2)
     with pytest.raises(SettingError, match="random environments"):
         advice(robust)
+
+
+def test_values_that_never_differ_are_enough_after_the_start_design() -> None:
+    def level(x: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(x),), 7.0, dtype=torch.float64)
+
+    assert not advice(run(3, level)).stop
+    late = advice(run(10, level))
+    assert late.stop
+    assert late.best == 7.0
+    assert 0.0 < late.bound <= late.tolerance
+
+
+def test_advice_is_refused_where_implementations_are_random() -> None:
+    optimizer = bb.Optimizer(UNIT, BayesianOptimization(input_noise=InputNoise(0.05)), seed=0)
+    for _ in range(6):
+        batch = optimizer.ask()
+        optimizer.tell(batch, bowl(batch.x))
+    with pytest.raises(SettingError, match="random implementations"):
+        advice(optimizer)

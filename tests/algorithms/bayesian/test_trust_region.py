@@ -135,6 +135,8 @@ def test_mixed_and_conditional_spaces() -> None:
         ({"batch_size": 0}, "batch_size: expected an integer >= 1, got 0"),
         ({"start": 1}, "start: expected an integer >= 2, got 1"),
         ({"length": 2.0}, "smallest, length, largest: expected 0 < smallest < length <= largest"),
+        ({"length": "wide"}, "smallest, length, largest: expected .* got .*'wide'"),
+        ({"length": None}, "smallest, length, largest: expected"),
         ({"smallest": 0.0}, "smallest, length, largest: expected"),
         ({"failures": 0}, "failures: expected an integer >= 1, got 0"),
     ],

@@ -23,7 +23,7 @@ GRID = bb.Space({name: Ordinal(list(range(10))) for name in "abcd"})
 
 
 def response(codes: Array) -> Array:
-    """Return values that are least at a border, hardly depend on the last column, and are far worse at the other end."""
+    """Return values that are least at a border, hardly depend on the last column, and far worse elsewhere."""
     first, second, third, last = codes.T
     return np.asarray(np.exp(0.35 * (9.0 - first)) / 9.0 + 0.1 * (second - 2.0) ** 2 + 0.02 * third + 0.01 * last)
 

@@ -49,3 +49,10 @@ def test_without_values_there_is_no_reason() -> None:
     optimizer.tell(batch, torch.full((3,), math.nan))
     with pytest.raises(SettingError, match="at least one feasible value"):
         why(optimizer, optimizer.ask())
+
+
+def test_what_is_no_batch_is_named() -> None:
+    optimizer = bb.Optimizer(SPACE, BayesianOptimization(), seed=0)
+    for wrong in (None, [[0.5, 0.5]], "batch"):
+        with pytest.raises(SettingError, match="batch: expected a Batch"):
+            why(optimizer, wrong)
