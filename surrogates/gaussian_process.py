@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from blackbox.errors import SettingError
+from blackbox._arguments import is_finite, whole_number
+from blackbox.errors import SettingError, shown
 from blackbox.surrogates.kernels import Array, Cross, Hyperparameters, Layout, covariance
 from blackbox.surrogates.likelihood import Evidence, Mode, Prior, find_modes, inverse_factor, profile_mean
 
-__all__ = ["GaussianProcess", "Posterior", "Standard", "fit"]
+__all__ = ["GaussianProcess", "Posterior", "Standard", "fit", "training_data"]
 
 DETERMINISTIC = 1e-8  # noise variance of outcomes without noise, in standardised units
 ArrayLike: TypeAlias = Any
@@ -74,7 +75,16 @@ class Standard:
 
     def __call__(self, y: Array) -> Array:
         """Return standardised outcomes."""
-        return (y - self.shift) / self.spread
+        with np.errstate(over="ignore"):
+            z: Array = (y - self.shift) / self.spread
+        if np.isinf(z).any():  # the difference, not the quotient, is out of range
+            z = y / self.spread - self.shift / self.spread
+        return z
+
+    @property
+    def square(self) -> float:
+        """The spread squared; the largest float where that is out of range."""
+        return min(self.spread * self.spread, float(np.finfo(float).max))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +152,7 @@ class GaussianProcess:
         """
         standard = Standard.of(y) if standard is None else standard
         target = standard(y)
-        scaled = None if variance is None else variance / standard.spread**2
+        scaled = None if variance is None else variance / standard.square
         diagonal = hyper.noise + (0.0 if scaled is None else scaled)
         found = inverse_factor(covariance(x, x, layout, hyper), diagonal, hyper.scale)
         if found is None:
@@ -162,13 +172,12 @@ class GaussianProcess:
         points = _points(x, self.layout)
         k = covariance(points, self.x, self.layout, self.hyper)
         half = k @ self.inverse.T
-        scale = self.standard.spread
-        mean = (k @ self.weights + self.mean) * scale + self.standard.shift
-        variance = np.maximum(self.hyper.scale - np.einsum("ij,ij->i", half, half), 0.0) * scale**2
-        matrix = None
-        if joint:
-            own = covariance(points, points, self.layout, self.hyper) - half @ half.T
-            matrix = torch.from_numpy(own * scale**2)
+        scale, square = self.standard.spread, self.standard.square
+        variance = np.maximum(self.hyper.scale - np.einsum("ij,ij->i", half, half), 0.0)
+        own = covariance(points, points, self.layout, self.hyper) - half @ half.T if joint else None
+        with np.errstate(over="ignore"):  # of outcomes near the largest float
+            mean, variance = (k @ self.weights + self.mean) * scale + self.standard.shift, variance * square
+            matrix = None if own is None else torch.from_numpy(own * square)
         return Posterior(torch.from_numpy(mean), torch.from_numpy(variance), matrix)
 
     def predict(self, x: Array) -> tuple[Array, Array]:
@@ -241,7 +250,7 @@ class GaussianProcess:
     def rougher(self, factor: float) -> GaussianProcess:
         """Return the process of the same data with all lengthscales times `factor`; O(n^3) time."""
         hyper = replace(self.hyper, lengthscale=self.hyper.lengthscale * factor)
-        known = None if self.variance is None else self.variance * self.standard.spread**2
+        known = None if self.variance is None else self.variance * self.standard.square
         return GaussianProcess.build(self.x, self.y, self.layout, hyper, standard=self.standard, variance=known)
 
     def to_botorch(self) -> Any:
@@ -295,17 +304,12 @@ def fit(
     SettingError
         If shapes do not fit or outcomes are not finite.
     """
-    target = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y, dtype=np.float64).reshape(-1)
-    points = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
-    if points.ndim != 2 or len(points) != len(target) or not len(target):
-        raise SettingError(f"x, y: expected shapes (n, d) and (n,), n >= 1, got {points.shape} and {target.shape}")
-    if not np.isfinite(target).all():
-        raise SettingError("y: expected finite outcomes; leave failed evaluations out")
-    layout, prior = layout or Layout.plain(points.shape[1]), prior or Prior()
+    points, target, layout = training_data(x, y, layout)
+    prior, evaluations = prior or Prior(), whole_number(evaluations, "evaluations", 1)
     standard = Standard.of(target)
-    known = None if variance is None else np.asarray(variance, dtype=np.float64).reshape(-1)
+    known = None if variance is None else _variances(variance, len(target))
     level = _noise_level(noise, known is not None, standard)
-    scaled = None if known is None else known / standard.spread**2
+    scaled = None if known is None else known / standard.square
     evidence = Evidence(points, standard(target), layout, prior, noise=level, variance=scaled)
     starts = [
         evidence.location,
@@ -320,19 +324,52 @@ def fit(
     )
 
 
+def training_data(x: ArrayLike, y: ArrayLike, layout: Layout | None) -> tuple[Array, Array, Layout]:
+    """Return checked points, shape (n, d), finite outcomes, shape (n,), and what the columns are."""
+    target, points = _numbers(y, "y").reshape(-1), _numbers(x, "x")
+    if points.ndim != 2 or len(points) != len(target) or not len(target):
+        raise SettingError(f"x, y: expected shapes (n, d) and (n,), n >= 1, got {points.shape} and {target.shape}")
+    if not np.isfinite(target).all():
+        raise SettingError("y: expected finite outcomes; leave failed evaluations out")
+    layout = layout or Layout.plain(points.shape[1])
+    return _points(points, layout), target, layout
+
+
 def _noise_level(noise: float | str, known: bool, standard: Standard) -> float | None:
     """Return the noise variance in standardised units, or None to learn it."""
     if isinstance(noise, str):
         if noise not in ("learned", "deterministic"):
             raise SettingError(f'noise: expected "learned", "deterministic" or a variance, got {noise!r}')
         return DETERMINISTIC if known or noise == "deterministic" else None
-    if not (np.isfinite(noise) and noise >= 0):
+    if not (is_finite(noise) and noise >= 0):
         raise SettingError(f"noise: expected a finite variance >= 0, got {noise!r}")
-    return max(float(noise) / standard.spread**2, DETERMINISTIC)
+    return max(float(noise) / standard.square, DETERMINISTIC)
+
+
+def _numbers(given: ArrayLike, name: str) -> Array:
+    """Return real numbers as an array."""
+    try:
+        array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+        if not np.iscomplexobj(array):
+            return array.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        pass
+    raise SettingError(f"{name}: expected an array of real numbers, got {shown(given)}")
+
+
+def _variances(variance: ArrayLike, n: int) -> Array:
+    known = _numbers(variance, "variance").reshape(-1)
+    if len(known) != n or not (np.isfinite(known) & (known >= 0)).all():
+        raise SettingError(f"variance: expected {n} finite numbers >= 0, got {shown(variance)}")
+    return known
 
 
 def _points(x: ArrayLike, layout: Layout) -> Array:
-    points = np.asarray(x.detach().cpu() if isinstance(x, Tensor) else x, dtype=np.float64)
+    points = _numbers(x, "x")
     if points.ndim != 2 or points.shape[1] != layout.dim:
         raise SettingError(f"x: expected shape (q, {layout.dim}), got {points.shape}")
+    bad = ~np.isfinite(points) & ~(np.isnan(points) & np.array(layout.conditional, bool))
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise SettingError(f"x: expected finite numbers, got {points[row, column]} in row {row}, column {column}")
     return points

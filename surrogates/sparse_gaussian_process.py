@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, cho_solve
 
+from blackbox._arguments import whole_number
 from blackbox.errors import SettingError
-from blackbox.surrogates.gaussian_process import ArrayLike, GaussianProcess, Standard, fit
+from blackbox.surrogates.gaussian_process import ArrayLike, GaussianProcess, Standard, fit, training_data
 from blackbox.surrogates.kernels import Array, Hyperparameters, Index, Layout, covariance
 from blackbox.surrogates.likelihood import inverse_factor
 
@@ -79,8 +80,8 @@ def fit_sparse(
     >>> float((model.posterior(x[:5]).mean - torch.sin(6 * x[:5, 0]) - x[:5, 1]).abs().max()) < 0.01
     True
     """
-    points, target = _arrays(x, y)
-    layout = layout or Layout.plain(points.shape[1])
+    inducing, subset = whole_number(inducing, "inducing", 1), whole_number(subset, "subset", 1)
+    points, target, layout = training_data(x, y, layout)
     n = len(target)
     rows = _subset(target, min(subset, n), torch.Generator().manual_seed(0) if generator is None else generator)
     level: float | Literal["learned"] = "learned" if noise is None else noise
@@ -158,13 +159,3 @@ def _subset(y: Array, size: int, generator: torch.Generator) -> Index:
     best = order[: size // 5]
     shuffled = torch.randperm(len(y) - len(best), generator=generator).numpy()
     return np.sort(np.concatenate([best, order[len(best) :][shuffled[: size - len(best)]]]))
-
-
-def _arrays(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
-    points = np.asarray(x.detach().cpu() if isinstance(x, torch.Tensor) else x, dtype=np.float64)
-    target = np.asarray(y.detach().cpu() if isinstance(y, torch.Tensor) else y, dtype=np.float64).reshape(-1)
-    if points.ndim != 2 or len(points) != len(target) or not len(target):
-        raise SettingError(f"x, y: expected shapes (n, d) and (n,), n >= 1, got {points.shape} and {target.shape}")
-    if not np.isfinite(target).all():
-        raise SettingError("y: expected finite outcomes; leave failed evaluations out")
-    return points, target

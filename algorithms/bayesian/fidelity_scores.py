@@ -19,7 +19,7 @@ from blackbox.algorithms.bayesian.gains import Gain, noise_of
 from blackbox.algorithms.bayesian.lookahead import Lookahead
 from blackbox.algorithms.bayesian.optima import sample_optima
 from blackbox.algorithms.bayesian.options import KnowledgeGradient, MaxValueEntropy
-from blackbox.algorithms.bayesian.scores import Guarded, distinct, lowest
+from blackbox.algorithms.bayesian.scores import Guarded, distinct, feasible, lowest
 from blackbox.surrogates.gaussian_process import GaussianProcess, Standard
 from blackbox.surrogates.kernels import Array, Index
 
@@ -86,13 +86,14 @@ def aims_of(
     anchors : array, shape (a, d)
         Full codes of the best designs.
     """
-    aims = []
+    aims, limits = [], acquisition.limits
+    known = feasible(known, limits)
     for mode in acquisition.modes[:_MODES]:
         if isinstance(option, MaxValueEntropy):
-            values = sample_optima(mode, at_target, anchors, option.maxima, random).values
+            values = sample_optima(mode, at_target, anchors, option.maxima, random, limits=limits).values
             aims.append(np.minimum(values, lowest(mode, known)))
         else:
-            optima = sample_optima(mode, at_target, anchors, option.points // 2, random).points
+            optima = sample_optima(mode, at_target, anchors, option.points // 2, random, limits=limits).points
             aims.append(distinct(np.concatenate([known[: option.points - option.points // 2], optima])))
     return tuple(aims)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blackbox.algorithms.bayesian.acquisition import Limit
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.paths import Paths
 from blackbox.surrogates.gaussian_process import GaussianProcess
@@ -15,6 +16,7 @@ from blackbox.surrogates.minimise import minimise_in_box
 __all__ = ["Optima", "n_levels", "sample_optima"]
 
 _SPREAD, _LOCAL, _STEPS = 384, 192, 12
+_ROUNDS = 3  # of points near the best ones, where there are constraints
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,13 @@ def n_levels(domain: Domain) -> int:
 
 
 def sample_optima(
-    process: GaussianProcess, domain: Domain, anchors: Array, s: int, random: np.random.Generator, features: int = 512
+    process: GaussianProcess,
+    domain: Domain,
+    anchors: Array,
+    s: int,
+    random: np.random.Generator,
+    features: int = 512,
+    limits: tuple[Limit, ...] = (),
 ) -> Optima:
     """Return the optima of s functions drawn from the posterior: the best of many points, refined by gradients.
 
@@ -47,7 +55,12 @@ def sample_optima(
     ----------
     anchors : array, shape (a, d)
         Full codes of promising points.
+    limits : tuple of Limit
+        Black-box constraints: optima are those of feasible points, as draws of the constraints say, or the least
+        violated points where there are none.
     """
+    if limits:
+        return _feasible_optima(process, domain, anchors, s, random, features, limits)
     paths = Paths(process, s, random, features=features, levels=n_levels(domain))
     codes = domain.spread(_SPREAD, random)
     if len(anchors):
@@ -79,3 +92,30 @@ def sample_optima(
     result = ends.copy()
     result[:, columns] = moved
     return Optima(result, np.minimum(lows, reached))
+
+
+def _feasible_optima(
+    process: GaussianProcess,
+    domain: Domain,
+    anchors: Array,
+    s: int,
+    random: np.random.Generator,
+    features: int,
+    limits: tuple[Limit, ...],
+) -> Optima:
+    levels = n_levels(domain)
+    paths = Paths(process, s, random, features=features, levels=levels)
+    bounds = [(Paths(limit.process, s, random, features=features, levels=levels), limit) for limit in limits]
+    codes = domain.spread(_SPREAD, random)
+    if len(anchors):
+        codes = np.concatenate([codes, domain.perturb(anchors, _LOCAL, random), anchors])
+    for _ in range(_ROUNDS):
+        values = paths(domain.model(codes))
+        excess = np.zeros(values.shape)
+        for drawn, limit in bounds:
+            excess += np.maximum(drawn(domain.model(codes)) - limit.threshold, 0.0)
+        allowed = np.where(excess > 0.0, np.inf, values)
+        rows = np.where(np.isfinite(allowed).any(0), allowed.argmin(0), excess.argmin(0))
+        ends, lows = codes[rows], values[rows, np.arange(s)]
+        codes = np.concatenate([ends, domain.perturb(ends, _LOCAL, random)])
+    return Optima(domain.model(ends), lows)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.special import ndtri
 
-from blackbox.algorithms.bayesian.acquisition import Acquisition, log_mean
+from blackbox.algorithms.bayesian.acquisition import Acquisition, Limit, log_mean
 from blackbox.algorithms.bayesian.belief import Belief
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.gains import (
@@ -38,7 +38,7 @@ from blackbox.algorithms.bayesian.paths import Paths
 from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array, Index
 
-__all__ = ["Guarded", "Score", "distinct", "lowest", "make_score"]
+__all__ = ["Guarded", "Score", "distinct", "feasible", "lowest", "make_score"]
 
 _BASELINE = 24  # evaluated points whose true values noisy improvement draws
 _LOOK_AHEAD_MODES = 2  # sets of hyper-parameters that the costlier gains are averaged over
@@ -232,25 +232,35 @@ def make_score(
         return Guarded(tuple(Bound(mode, math.sqrt(beta)) for mode in base.modes), base.log_weights, base, False)
     modes, log_weights = base.modes[:_LOOK_AHEAD_MODES], base.log_weights[:_LOOK_AHEAD_MODES]
     log_weights = log_weights - math.log(float(np.exp(log_weights).sum()))
-    gains = tuple(_informed(option, mode, domain, known, anchors, random) for mode in modes)
+    gains = tuple(_informed(option, mode, base.limits, domain, known, anchors, random) for mode in modes)
     return Guarded(gains, log_weights, base, True)
 
 
 def _informed(
     option: KnowledgeGradient | MaxValueEntropy | JointEntropy,
     mode: GaussianProcess,
+    limits: tuple[Limit, ...],
     domain: Domain,
     known: Array,
     anchors: Array,
     random: np.random.Generator,
 ) -> Gain:
+    known = feasible(known, limits)
     if isinstance(option, MaxValueEntropy):
-        optima = sample_optima(mode, domain, anchors, option.maxima, random)
+        optima = sample_optima(mode, domain, anchors, option.maxima, random, limits=limits)
         return MaxValueInformation(mode, np.minimum(optima.values, lowest(mode, known)))
     if isinstance(option, JointEntropy):
-        return JointInformation(mode, sample_optima(mode, domain, anchors, option.optima, random))
-    optima = sample_optima(mode, domain, anchors, option.points // 2, random)
+        return JointInformation(mode, sample_optima(mode, domain, anchors, option.optima, random, limits=limits))
+    optima = sample_optima(mode, domain, anchors, option.points // 2, random, limits=limits)
     return Knowledge(mode, distinct(np.concatenate([known[: option.points - option.points // 2], optima.points])))
+
+
+def feasible(known: Array, limits: tuple[Limit, ...]) -> Array:
+    """Return those of known points that probably satisfy the black-box constraints."""
+    good = np.ones(len(known), bool)
+    for limit in limits:
+        good &= limit(known) > math.log(0.5)
+    return known[good]
 
 
 def lowest(mode: GaussianProcess, known: Array) -> float:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from blackbox.surrogates.kernels import Array, Hyperparameters, Layout, covarian
 from blackbox.surrogates.likelihood import Evidence, Prior
 from blackbox.surrogates.minimise import minimise_in_box
 from blackbox.surrogates.outcomes import Warp, signed_log, yeo_johnson
+from blackbox.surrogates.sparse_gaussian_process import fit_sparse
 
 MIXED = Layout((False, False, True, False, True), (False, False, False, True, True))
 
@@ -275,3 +279,38 @@ def test_numbers_near_the_largest_float_are_warped_to_finite_ones() -> None:
         assert np.isfinite(warped).all()
         assert (np.diff(warped[np.argsort(values, kind="stable")]) >= 0).all()
         assert not np.isnan(warp.inverse(warped)).any()
+
+
+def test_wrong_data_are_named() -> None:
+    x, y = np.random.default_rng(0).random((9, 2)), np.arange(9.0)
+    unknown = x.copy()
+    unknown[4, 1] = np.nan
+    model = fit(x, y, noise="deterministic")
+    wrong: dict[str, Any] = {
+        "x: expected finite numbers, got nan in row 4, column 1": lambda: fit(unknown, y),
+        "x: expected an array of real numbers": lambda: fit([["a", "b"]], [1.0]),  # type: ignore[arg-type]
+        "y: expected an array of real numbers": lambda: fit(x, y * 1j),
+        r"x: expected shape \(q, 3\)": lambda: fit(x, y, layout=Layout.plain(3)),
+        "noise: expected a finite variance": lambda: fit(x, y, noise=None),  # type: ignore[arg-type]
+        "variance: expected 9 finite numbers": lambda: fit(x, y, variance=np.ones(3)),
+        "variance: expected 9 finite": lambda: fit(x, y, variance=np.full(9, np.nan)),
+        "evaluations: expected an integer >= 1": lambda: fit(x, y, evaluations=0),
+        "x: expected finite": lambda: model.posterior(unknown),
+        "inducing: expected an integer >= 1": lambda: fit_sparse(x, y, inducing=0),
+        "subset: expected an integer >= 1": lambda: fit_sparse(x, y, subset=2.5),  # type: ignore[arg-type]
+        "x: expected finite numbers, got": lambda: fit_sparse(unknown, y),
+    }
+    for message, call in wrong.items():
+        with pytest.raises(SettingError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("size", [1e300, 8e307])
+def test_outcomes_near_the_largest_float_are_modelled(size: float) -> None:
+    x = np.random.default_rng(0).random((12, 2))
+    shape = np.sign(x[:, 0] - 0.5) if size > 1e305 else (x**2).sum(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        posterior = fit(x, shape * size, noise="deterministic").posterior(x, joint=True)
+    np.testing.assert_allclose(posterior.mean.numpy() / size, shape, atol=1e-2)
+    assert not bool(posterior.variance.isnan().any())

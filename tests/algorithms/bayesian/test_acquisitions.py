@@ -105,6 +105,16 @@ def test_constraints_steer(name: str) -> None:
     assert len(never.result()) == 0
 
 
+@pytest.mark.parametrize("name", ["mes", "jes", "kg"])
+def test_information_is_about_the_feasible_optimum(name: str) -> None:
+    optimizer = bb.Optimizer(UNIT, BayesianOptimization(acquisition=name), n_constraints=1, seed=0)
+    for _ in range(24):
+        batch = optimizer.ask()
+        optimizer.tell(batch, batch.x.sum(1), violations=0.6 - (batch.x**2).sum(1, keepdim=True))
+    best = optimizer.result()
+    assert float(best.values) < math.sqrt(0.6) + 0.01  # on the circle, at one of its ends; the box's best is infeasible
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_mixed_conditional_many_levels_and_one_variable(name: str) -> None:
     search(MIXED, mixed, 12, name, start=9)
