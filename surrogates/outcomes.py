@@ -79,6 +79,11 @@ class Warp:
             z = below / self.spread - self.centre / self.spread
         return yeo_johnson(z, self.power)
 
+    def log_slope(self, warped: Array) -> Array:
+        """Return the logarithm of the slope of the warp at the outcomes that have these warped values."""
+        z = inverse_yeo_johnson(warped, self.power)
+        return np.asarray((self.power - 1.0) * np.sign(z) * np.log1p(np.abs(z)) - np.log(self.spread))
+
     def inverse(self, warped: Array) -> Array:
         """Return the outcomes that have these warped values; the ceiling's range end where there is none."""
         top = self(np.array([self.ceiling if np.isfinite(self.ceiling) else np.finfo(float).max / 1e3]))

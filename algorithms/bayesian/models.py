@@ -14,7 +14,7 @@ from blackbox.surrogates.gaussian_process import DETERMINISTIC, GaussianProcess,
 from blackbox.surrogates.kernels import Array, Hyperparameters, Index, Layout, Ripple
 from blackbox.surrogates.likelihood import Evidence, Mode, Prior, find_modes
 
-__all__ = ["Data", "Fitting", "merge_repeats", "model_outcome"]
+__all__ = ["Data", "Fitting", "is_cold", "merge_repeats", "model_outcome"]
 
 _SUBSET = 150  # rows that fits from scratch use, where there are many more
 _SHRINKAGES = (0.5, 0.125, 0.875, 0.3)  # of sparse priors, quantiles of the half-Cauchy prior of theirs
@@ -160,6 +160,15 @@ def model_outcome(
     return processes, log_weights - math.log(float(np.exp(log_weights).sum())), fitted
 
 
+def is_cold(n: int, fitted: Fitted, settings: Fitting) -> bool:
+    """Return whether hyper-parameters of n distinct rows are to be fitted now, from scratch."""
+    return _is_due(n, fitted, settings) and _starts_cold(n, fitted, settings)
+
+
+def _starts_cold(n: int, fitted: Fitted, settings: Fitting) -> bool:
+    return fitted.fits % settings.cold_every == 0 or n < 10 or not len(fitted.thetas)
+
+
 def _is_due(n: int, fitted: Fitted, settings: Fitting) -> bool:
     if n < settings.always_below:
         return n != fitted.n
@@ -180,7 +189,7 @@ def _fit(
     """Find modes of the hyper-parameters, and whether to learn the noise where that is open."""
     target = standard(data.y)
     n = len(target)
-    cold = fitted.fits % settings.cold_every == 0 or n < 10 or not len(fitted.thetas)
+    cold = _starts_cold(n, fitted, settings)
     kinds = _kinds(data, scaled is None, layout, fitted, settings, level, cold)
     given = DETERMINISTIC if level is None else level
     size = min(max(_SUBSET, n // 3), 2 * _SUBSET)

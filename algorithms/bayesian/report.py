@@ -10,7 +10,7 @@ import torch
 from blackbox.algorithm import Front, Spec
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting
-from blackbox.algorithms.bayesian.single import prior_of
+from blackbox.algorithms.bayesian.single import has_levels, prior_of
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.algorithms.bayesian.view import View, look
 from blackbox.roles import nominal
@@ -28,10 +28,11 @@ def models_of(spec: Spec, state: BayesianState, settings: BayesianOptimization) 
     noise = None if settings.noise == "auto" else float(settings.noise)
     domain = Domain(spec.space)
     random = np.random.default_rng(state.design_seed)
-    prior = prior_of(settings, domain.dim)
+    prior, weighed = prior_of(settings, domain), has_levels(domain)
     with np.errstate(all="ignore"), one_thread():
-        fitting = Fitting(ripples=True)
-        return look(state, domain, fitting, random, noise=noise, warp=settings.warp, prior=prior), domain
+        fitting = Fitting(ripples=not weighed)
+        view = look(state, domain, fitting, random, noise=noise, warp=settings.warp, prior=prior, weighed=weighed)
+    return view, domain
 
 
 def at_target(domain: Domain, roles: tuple[str, ...] = ("fidelity", "task")) -> Domain:

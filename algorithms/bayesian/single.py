@@ -29,21 +29,37 @@ from blackbox.surrogates.likelihood import Prior
 if TYPE_CHECKING:
     from blackbox.algorithms.bayesian.algorithm import BayesianOptimization
 
-__all__ = ["PRIOR", "SPARSE", "SingleObjective", "candidates", "counted", "prior_of", "prior_with_roles"]
+__all__ = ["PRIOR", "SPARSE", "SingleObjective", "candidates", "counted", "has_levels", "prior_of", "prior_with_roles"]
 
 _KNOWN = 400  # evaluated points, most promising first, that other acquisitions look at
 # Rougher than the plain prior, so less sure where nothing was evaluated, and alike in all columns until data speak.
 PRIOR = Prior(shift=-1.4, together=0.15)
 _ROUGHEST, _FROM, _TO = -1.8, 2, 10  # with one objective: as above for two variables, this for ten and more
+# Responses to parameters with levels (of tuning, say) are smooth or monotone as a rule, and some matter little; what is
+# told of them is often the outcome of a training, with noise of any size. By the share of such columns:
+_SMOOTHEST, _APART, _NOISE = 0.0, 0.6, (-4.0, 2.0)
 SPARSE = Prior(sparse=0.1)  # few columns matter
 
 
-def prior_of(settings: BayesianOptimization, d: int) -> Prior:
-    """Return what is expected of hyper-parameters: rougher functions the more of ten variables there are."""
+def prior_of(settings: BayesianOptimization, domain: Domain) -> Prior:
+    """Return what is expected of hyper-parameters: rougher functions the more of ten variables there are.
+
+    The larger the share of columns with levels, the smoother the functions, and the less alike the columns.
+    """
     if settings.sparse:
         return SPARSE
-    share = math.log(min(max(d, _FROM), _TO) / _FROM) / math.log(_TO / _FROM)
-    return replace(PRIOR, shift=_ROUGHEST + (1.0 - share) * (PRIOR.shift - _ROUGHEST))
+    share = math.log(min(max(domain.dim, _FROM), _TO) / _FROM) / math.log(_TO / _FROM)
+    prior = replace(PRIOR, shift=_ROUGHEST + (1.0 - share) * (PRIOR.shift - _ROUGHEST))
+    levels = float(domain.discrete.mean())
+    if not levels or prior.together is None:
+        return prior
+    shift = prior.shift + levels * (_SMOOTHEST - prior.shift)
+    return replace(prior, shift=shift, together=prior.together * (_APART / prior.together) ** levels, noise=_NOISE)
+
+
+def has_levels(domain: Domain) -> bool:
+    """Return whether warps are weighed and ripples not looked for: on a grid, ripples and noise look alike."""
+    return bool(domain.discrete.any())
 
 
 def prior_with_roles(settings: BayesianOptimization) -> Prior:
@@ -67,8 +83,9 @@ class SingleObjective:
     ) -> tuple[Array, BayesianState]:
         """Return n points and the next state (see `Strategy`)."""
         noise = None if settings.noise == "auto" else float(settings.noise)
-        prior = prior_of(settings, domain.dim)
-        view = look(state, domain, Fitting(ripples=True), random, noise=noise, warp=settings.warp, prior=prior)
+        prior, weighed = prior_of(settings, domain), has_levels(domain)
+        fitting = Fitting(ripples=not weighed)
+        view = look(state, domain, fitting, random, noise=noise, warp=settings.warp, prior=prior, weighed=weighed)
         waiting = domain.model(pending)
         base = view.acquisition
         if settings.cost_aware:

@@ -12,6 +12,7 @@ from blackbox.algorithms.bayesian.acquisition import Acquisition, Limit
 from blackbox.algorithms.bayesian.domain import Domain
 from blackbox.algorithms.bayesian.models import Fitting, merge_repeats, model_outcome, nearest_rows
 from blackbox.algorithms.bayesian.state import BayesianState, Fitted
+from blackbox.algorithms.bayesian.warping import model_warped
 from blackbox.surrogates.classification import classify
 from blackbox.surrogates.gaussian_process import GaussianProcess
 from blackbox.surrogates.kernels import Array, Index, Mask
@@ -21,6 +22,7 @@ from blackbox.surrogates.outcomes import Warp, signed_log
 __all__ = ["View", "caution", "limits_of", "look", "success_model", "success_of"]
 
 _RECENT = 8  # evaluations whose failures make the search cautious
+_POWER = "the power of the warp"
 _LABELS = 300  # rows of the model of failed evaluations, at most
 
 
@@ -60,8 +62,9 @@ def look(
     noise: float | None,
     warp: bool,
     prior: Prior,
+    weighed: bool = False,
 ) -> View:
-    """Return the models of the data, hyper-parameters refitted where due."""
+    """Return the models of the data, hyper-parameters refitted where due; see `model_warped` for `weighed`."""
     points = domain.model(state.x.numpy())
     usable = state.usable
     values = state.values.numpy()[:, 0]
@@ -77,15 +80,27 @@ def look(
         rows = np.flatnonzero(usable)
         rows = rows[nearest_rows(points[rows], np.where(feasible[rows], values[rows], np.inf))]
         level = None if noise is None else 0.0  # a given noise stands in the variances, warped as values are
-        warping = Warp.fit(values[rows], warp=warp)
-        slope = None if variance is None else _warped_variance(warping, values[rows], variance[rows])
-        data = merge_repeats(points[rows], warping(values[rows]), slope)
-        modes, log_weights, fitted = model_outcome(
-            data, domain.layout, state.objectives[0], fitting, noise=level, prior=prior, random=random
+        power = state.memory.get(_POWER)
+        outcome = model_warped(
+            points[rows],
+            values[rows],
+            None if variance is None else variance[rows],
+            domain,
+            state.objectives[0],
+            fitting,
+            noise=level,
+            warp=warp,
+            weighed=weighed,
+            power=None if power is None else float(power),
+            prior=prior,
+            random=random,
         )
-        state = replace(state, objectives=[fitted])
-        exact = variance is None and not data.conflict
-        deterministic = not fitted.noisy and exact
+        warping, modes, log_weights = outcome.warp, outcome.modes, outcome.log_weights
+        state = replace(state, objectives=[outcome.fitted])
+        if weighed:
+            state = replace(state, memory=state.memory | {_POWER: torch.tensor(warping.power, dtype=torch.float64)})
+        exact = variance is None and not outcome.data.conflict
+        deterministic = not outcome.fitted.noisy and exact
         rank, best = _ranked(modes, log_weights, warping(values), points, feasible, deterministic)
         order = _order(rank, state.violations.numpy(), usable, feasible)
         if not deterministic:
@@ -125,12 +140,6 @@ def _variance(state: BayesianState, usable: Mask, noise: float | None) -> Array 
         return None
     other = float(np.median(variance[known])) if noise is None else noise
     return np.asarray(np.where(known, np.maximum(variance, 0.0), other))
-
-
-def _warped_variance(warp: Warp, values: Array, variance: Array) -> Array:
-    """Return variances after the warp, from its slope over one standard deviation."""
-    std = np.sqrt(variance)
-    return np.asarray(((warp(values + std) - warp(values - std)) / 2.0) ** 2)
 
 
 def success_of(
