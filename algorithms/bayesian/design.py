@@ -14,6 +14,7 @@ from blackbox.algorithms.bayesian.search import ENUMERATE
 from blackbox.algorithms.bayesian.state import BayesianState
 from blackbox.surrogates.kernels import Array, Index
 
+_OTHERS = 32  # spread points for each repeat of a start design
 _SIFTED = 1024  # Sobol points that the feasible ones of a start design are taken from
 
 __all__ = ["new_rows", "next_design", "start_points", "start_size", "without_repeats"]
@@ -30,10 +31,13 @@ def start_size(spec: Spec) -> int:
 def start_points(
     state: BayesianState, domain: Domain, n: int, pending: Array, random: np.random.Generator
 ) -> tuple[Array, BayesianState]:
-    """Return the next n points of the start design, in a small finite space none twice, and the state."""
+    """Return the next n points of the start design, none twice where parameters have levels, and the state."""
     design, after = next_design(state, domain, n)
+    taken = np.concatenate([state.x.numpy(), pending])
     if domain.n_cells <= ENUMERATE and n:
-        design = without_repeats(design, domain, np.concatenate([state.x.numpy(), pending]), random)
+        design = without_repeats(design, domain, taken, random)
+    elif domain.discrete.any() and n:
+        design = _with_others(design, domain, taken, random)
     return design, after
 
 
@@ -116,4 +120,16 @@ def without_repeats(design: Array, domain: Domain, taken: Array, random: np.rand
         cells = domain.canonical(random.permutation(domain.all_cells()))
         spare = cells[new_rows(cells, np.concatenate([taken, design]))][: len(repeated)]
         result[repeated[: len(spare)]] = spare
+    return result
+
+
+def _with_others(design: Array, domain: Domain, taken: Array, random: np.random.Generator) -> Array:
+    """Return a start design in which repeats are replaced by spread points: switches may leave nothing to differ in."""
+    repeated = np.setdiff1d(np.arange(len(design)), new_rows(design, taken))
+    if not len(repeated) or any(domain.free[column] for column in domain.fidelities):
+        return design
+    result = design.copy()
+    others = domain.canonical(domain.spread(_OTHERS * len(repeated), random))
+    others = others[new_rows(others, np.concatenate([taken, design]))][: len(repeated)]
+    result[repeated[: len(others)]] = others
     return result

@@ -96,3 +96,17 @@ def test_many_levels_conditions_and_ten_pending_batches(strategy: str) -> None:
         optimizer.tell(batch, torch.nan_to_num(batch.x)[:, :m].contiguous())
     space.check(optimizer.ask(2).x)
     assert fallbacks(optimizer) == 0
+
+
+def test_a_start_design_repeats_no_leaf_of_a_tree() -> None:
+    chain: dict[str, Any] = {"a0": bb.Categorical(["on", "off"])}
+    for i in range(1, 8):
+        chain[f"a{i}"] = bb.Categorical(["on", "off"], when={f"a{i - 1}": "on"})
+        chain[f"x{i}"] = bb.Real(0, 1, when={f"a{i}": "off"})
+    space = bb.Space(chain)
+    optimizer = bb.Optimizer(space, BayesianOptimization(), seed=0)
+    for _ in range(24):  # half of all even points have a0 = "off", and nothing else to differ in
+        batch = optimizer.ask()
+        optimizer.tell(batch, [float(len(config)) for config in batch.configs])
+    assert len(optimizer.ask(3, fixed={"a0": "off"})) == 3
+    assert len(torch.unique(torch.nan_to_num(optimizer._kernel.x, nan=-1.0), dim=0)) == 24
