@@ -12,14 +12,14 @@ from blackbox.surrogates.kernels import Array
 
 __all__ = ["TailedLimit"]
 
-_DOUBT, _WIDER = 0.1, 5.0  # the chance that a model is too sure of itself, and by how much
+_DOUBT, _WIDER = 0.1, 10.0  # the chance that a model is too sure of itself, and by how much
 
 
 @dataclass(frozen=True, slots=True)
 class TailedLimit(Limit):
     """An outcome that should stay at or below `threshold`, of whose spread the model may be too sure.
 
-    The probability is a mixture: with weight 0.1 the spread is five times what the model says. So what the model
+    The probability is a mixture: with weight 0.1 the spread is ten times what the model says. So what the model
     all but rules out is tried once little is left to gain elsewhere.
     """
 

@@ -181,7 +181,7 @@ def test_tailed_limits_doubt_what_is_all_but_ruled_out() -> None:
     sure, tailed = Limit(limit.process, limit.threshold)(x), limit(x)
     mean, std = limit.process.predict(x)
     z = (limit.threshold - mean) / std
-    expected = np.log(0.9 * np.exp(log_probability(z)[0]) + 0.1 * np.exp(log_probability(z / 5.0)[0]))
+    expected = np.log(0.9 * np.exp(log_probability(z)[0]) + 0.1 * np.exp(log_probability(z / 10.0)[0]))
     np.testing.assert_allclose(tailed, expected, rtol=1e-6)
     assert (tailed[sure < -10.0] > sure[sure < -10.0] + 2.0).all()
     assert (sure < -10.0).any()
