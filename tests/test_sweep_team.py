@@ -199,8 +199,9 @@ def program() -> None:
 
 
 SCRIPT = """
-import sys
+import signal
 import test_sweep_team
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of shells ignore it, and so would this
 if __name__ == "__main__":
     test_sweep_team.{call}
 """
